@@ -1,0 +1,197 @@
+"""WGAN (arXiv 1701.07875): the critic's weights are clipped.
+
+    python -m jaxgan.main --config=configs/wgan.py[:VARIANT[,key=value...]]
+
+No variant: the handwritten digits that scikit-learn ships; no download. Variants are
+the rows of the authors' code (martinarjovsky/WassersteinGAN), of the clipping mode
+of igul222/improved_wgan_training, and the tutorial's.
+"""
+
+from ml_collections import ConfigDict
+
+from jaxgan.config import from_variant
+
+
+def rmsprop(learning_rate: float, name: str = "rmsprop") -> dict:
+    """Return an optimizer's fields; `rmsprop` has PyTorch's constants."""
+    return {
+        "name": name,  # or rmsprop_tensorflow, adam, sgd
+        "learning_rate": learning_rate,
+        "b1": 0.5,  # Adam alone
+        "b2": 0.999,  # Adam alone
+        "decay_steps": 0,  # generator steps to rate 0; 0 = constant
+    }
+
+
+BASE = {
+    "gan": {
+        "name": "wgan",
+        "latent": "normal",  # or uniform, U[-1, 1]
+        "latent_size": 64,
+        "n_critic": 5,
+        # 100 critic steps for generator steps 0 to 24 and 500, 1000, ... (main.py
+        # l.176)
+        "critic_start": True,
+        "clip": 0.01,
+        "clip_order": "after",  # Algorithm 1; before = the authors' code
+        "ema_decay": 0.0,  # 0.999 or more keeps a moving average for samples
+        "sample_batch_norm": "batch",  # the authors'; or running
+    },
+    "generator": {"name": "dcgan_5x5", "width": 32, "norm": "batch", "output": "tanh"},
+    "critic": {"name": "dcgan_5x5", "width": 32, "norm": "batch"},
+    "optimizer": {
+        # Ten times the paper's rate: the digits are small and the run is short.
+        "generator": rmsprop(5e-4),
+        "critic": rmsprop(5e-4),
+    },
+    "data": {
+        "name": "digits",
+        "dir": "",
+        "image_size": 0,  # 0 = as the data has it
+        "channels": 0,  # 0 = as the data has them
+        "batch_size": 64,  # of a critic step, over all devices
+        "value_range": "symmetric",  # [-1, 1]; unit is [0, 1]; or dequantized
+        "cache": "auto",  # in memory when small; or memory, none
+    },
+    "train": {
+        "num_steps": 4000,  # generator updates
+        "log_steps": 50,
+        "sample_steps": 500,
+        "checkpoint_steps": 500,
+        "keep_checkpoints": 3,
+        "seed": 0,
+        "precision": "float32",  # or tf32, bfloat16
+        "steps_per_call": 10,
+        "deterministic": False,  # GPU alone; CPU and TPU are
+        "init_from": "",  # workdir of a run to take the networks from
+    },
+    "parallel": {"devices": 0},  # 0 = as many as divide the batch
+    "eval": {"heldout_examples": 512},
+}
+
+LONG = {"log_steps": 100, "sample_steps": 1000, "checkpoint_steps": 1000}
+# gan_mnist.py, gan_cifar.py and gan_toy.py with MODE = 'wgan'
+TENSORFLOW = {
+    "generator": rmsprop(5e-5, "rmsprop_tensorflow"),
+    "critic": rmsprop(5e-5, "rmsprop_tensorflow"),
+}
+# main.py of the authors
+PAPER = {"generator": rmsprop(5e-5), "critic": rmsprop(5e-5)}
+
+VARIANTS = {
+    # Tutorial 10: 579,728 and 533,505 parameters, on MNIST in [-1, 1]. It leaves open
+    # the optimizer (here the paper's), the batch and the number of latents.
+    "tutorial": {
+        "gan": {"latent_size": 100, "critic_start": False},
+        "generator": {
+            "name": "mlp",
+            "hidden": (128, 256, 512),
+            "activation": "leaky_relu",
+            "output": "tanh",
+            "init": "glorot_uniform",
+        },
+        "critic": {
+            "name": "mlp",
+            "hidden": (512, 256),
+            "activation": "leaky_relu",
+            "init": "glorot_uniform",
+        },
+        "optimizer": PAPER,
+        "data": {"name": "tfds:mnist"},
+        "train": LONG | {"num_steps": 20_000},
+    },
+    "mnist": {
+        "gan": {"latent_size": 128, "critic_start": False},
+        "generator": {
+            "name": "dcgan_5x5",
+            "width": 64,
+            "norm": "batch",
+            "output": "sigmoid",
+        },
+        "critic": {"name": "dcgan_5x5", "width": 64, "norm": "batch"},
+        "optimizer": TENSORFLOW,
+        "data": {"name": "tfds:mnist", "batch_size": 50, "value_range": "unit"},
+        "train": LONG | {"num_steps": 200_000, "steps_per_call": 1},
+    },
+    "cifar10": {
+        "gan": {"latent_size": 128, "critic_start": False},
+        "generator": {
+            "name": "dcgan_5x5",
+            "width": 128,
+            "norm": "batch",
+            "output": "tanh",
+        },
+        "critic": {"name": "dcgan_5x5", "width": 128, "norm": "batch"},
+        "optimizer": TENSORFLOW,
+        "data": {"name": "tfds:cifar10", "image_size": 32, "channels": 3},
+        "train": LONG | {"num_steps": 200_000, "steps_per_call": 1},
+    },
+    # The networks of gan_cifar_resnet.py under clipping: no paper's row, for
+    # comparison with configs/wgan_gp.py:cifar10_resnet.
+    "cifar10_resnet": {
+        "gan": {"latent_size": 128, "critic_start": False},
+        "generator": {"name": "resnet32", "width": 128},
+        "critic": {"name": "resnet32", "width": 128},
+        "optimizer": TENSORFLOW,
+        "data": {
+            "name": "tfds:cifar10",
+            "image_size": 32,
+            "channels": 3,
+            "value_range": "dequantized",
+        },
+        "train": LONG | {"num_steps": 100_000, "steps_per_call": 1},
+    },
+    # main.py: DCGAN 64 on LSUN bedrooms; any folder of images
+    "image64": {
+        "gan": {"latent_size": 100, "clip_order": "before"},
+        "generator": {
+            "name": "dcgan",
+            "width": 64,
+            "batch_norm": True,
+            "extra_layers": 0,
+        },
+        "critic": {
+            "name": "dcgan",
+            "width": 64,
+            "batch_norm": True,
+            "extra_layers": 0,
+        },
+        "optimizer": PAPER,
+        "data": {"name": "folder", "image_size": 64, "channels": 3},
+        "train": LONG | {"num_steps": 200_000, "steps_per_call": 1},
+    },
+    "toy": {
+        "gan": {"latent_size": 2, "critic_start": False},
+        "generator": {
+            "name": "mlp",
+            "hidden": (512, 512, 512),
+            "activation": "relu",
+            "output": "linear",
+            "init": "he_uniform",
+        },
+        "critic": {
+            "name": "mlp",
+            "hidden": (512, 512, 512),
+            "activation": "relu",
+            "init": "he_uniform",
+        },
+        "optimizer": TENSORFLOW,
+        "data": {"name": "8gaussians", "batch_size": 256},
+        "train": LONG | {"num_steps": 100_000},
+    },
+}
+# main.py --mlp_G --ngf 512: the generator is an MLP without tanh, the critic DCGAN's
+VARIANTS["image64_mlp"] = VARIANTS["image64"] | {
+    "generator": {
+        "name": "mlp",
+        "hidden": (512, 512, 512),
+        "activation": "relu",
+        "output": "linear",
+        "init": "torch",
+    }
+}
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """Return the config of `variant`, '' or 'VARIANT' or '[VARIANT,]key=value,...'."""
+    return from_variant(BASE, VARIANTS, variant)

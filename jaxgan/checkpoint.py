@@ -1,0 +1,215 @@
+"""Checkpoints: Orbax, written asynchronously, each file under a checksum of our own.
+
+A flipped byte in an Orbax checkpoint can restore wrong values silently, so every
+finished checkpoint gets a file of SHA-256 sums. One without it was cut short between
+its last byte and the sums, and counts as damaged.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from jaxgan.errors import UserError
+from jaxgan.types import GanState
+
+SUMS = "checksums.json"
+
+
+class Checkpoints:
+    """The checkpoints of one run, for the process that trains.
+
+    A checkpoint holds the state, and the loop's own numbers as JSON.
+    """
+
+    def __init__(self, directory: Path, keep: int):
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory.absolute()
+        self._unsummed: int | None = None
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep,
+                cleanup_tmp_directories=True,
+                enable_async_checkpointing=True,
+            ),
+        )
+
+    def save(self, step: int, state: GanState, loop: dict[str, Any]) -> None:
+        """Start saving host copies of a state; waits for the save before it alone."""
+        self.wait()
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(as_dict(state)),
+                loop=ocp.args.JsonSave(loop),
+            ),
+        )
+        self._unsummed = step
+
+    def poll(self) -> None:
+        """Write the checksums of a save that has finished; does not wait."""
+        if self._unsummed is not None and not self._manager.is_saving_in_progress():
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until the last save is on disk, with its checksums."""
+        self._manager.wait_until_finished()
+        self._manager.check_for_errors()
+        if self._unsummed is not None:
+            write_sums(self.directory / str(self._unsummed))
+            self._unsummed = None
+
+    def restore(self, like: GanState) -> tuple[GanState, dict[str, Any]] | None:
+        """Return the newest sound checkpoint, or None; moves damaged ones aside.
+
+        They go to `damaged/` beside the checkpoints, each reported on stderr.
+        """
+        for step in reversed(steps_in(self.directory)):
+            problem = damage(self.directory / str(step))
+            if problem is None:
+                return read(self.directory, step, like)
+            target = set_aside(self.directory / str(step))
+            print(
+                f"jaxgan: checkpoint {step} is damaged ({problem}); moved to {target}",
+                file=sys.stderr,
+            )
+            self._manager.reload()
+        return None
+
+    def latest(self) -> int | None:
+        """Return the step of the newest checkpoint, None without any."""
+        steps = steps_in(self.directory)
+        return steps[-1] if steps else None
+
+    def close(self) -> None:
+        """Wait for the last save and release Orbax's threads."""
+        self.wait()
+        self._manager.close()
+
+
+def as_dict(state: GanState) -> dict[str, Any]:
+    """Return {'generator/params/...': array}, as Orbax stores a state."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    name = functools.partial(jax.tree_util.keystr, simple=True, separator="/")
+    return {name(path): leaf for path, leaf in leaves}
+
+
+def steps_in(directory: Path) -> list[int]:
+    """Return the steps of the finished checkpoints in a folder, ascending."""
+    if not directory.is_dir():
+        return []
+    return sorted(int(p.name) for p in directory.iterdir() if p.name.isdigit())
+
+
+def read(directory: Path, step: int, like: GanState) -> tuple[GanState, dict[str, Any]]:
+    """Return the state, as numpy arrays, and the loop's numbers of one checkpoint.
+
+    Raises:
+        UserError: the checkpoint does not fit `like`.
+    """
+    path = directory.absolute() / str(step)
+    wanted = as_dict(like)
+    abstract = {name: np.empty(x.shape, x.dtype) for name, x in wanted.items()}
+    with ocp.StandardCheckpointer() as reader:
+        stored = reader.metadata(path / "state").item_metadata.tree
+        check_fits(path, stored, wanted)
+        arrays = reader.restore(path / "state", abstract)
+    state = jax.tree.unflatten(
+        jax.tree.structure(like), [arrays[name] for name in wanted]
+    )
+    return state, read_loop(directory, step)
+
+
+def read_loop(directory: Path, step: int) -> dict[str, Any]:
+    """Return the loop's numbers of one checkpoint."""
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+        return reader.restore(directory.absolute() / str(step) / "loop")
+
+
+def check_fits(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raise UserError naming the first array that is missing, new or of other shape."""
+    for name in sorted(stored.keys() | wanted.keys()):
+        found, needed = stored.get(name), wanted.get(name)
+        if found is None or needed is None:
+            what = "lacks" if found is None else "has the unknown"
+            raise UserError(f"{path}: {what} array {name}; it is another network's")
+        if tuple(found.shape) != tuple(needed.shape):
+            raise UserError(
+                f"{path}: array {name} has shape {tuple(found.shape)}, the config's "
+                f"network needs {tuple(needed.shape)}"
+            )
+
+
+def sound_step(directory: Path, step: int | None = None) -> int:
+    """Return `step`, or the newest sound checkpoint's, without changing anything.
+
+    Raises:
+        UserError: there is no such checkpoint, or it is damaged.
+    """
+    steps = steps_in(directory)
+    if not steps:
+        raise UserError(f"{directory}: holds no checkpoint")
+    if step is not None and step not in steps:
+        found = ", ".join(map(str, steps))
+        raise UserError(f"--step = {step}: no such checkpoint; there are {found}")
+    for candidate in [step] if step is not None else reversed(steps):
+        problem = damage(directory / str(candidate))
+        if problem is None:
+            return candidate
+        if step is not None:
+            raise UserError(f"{directory / str(step)}: damaged ({problem})")
+        print(f"jaxgan: checkpoint {candidate} is damaged ({problem})", file=sys.stderr)
+    raise UserError(f"{directory}: every checkpoint is damaged")
+
+
+def sums_of(path: Path) -> dict[str, str]:
+    """Return {file, relative to path: SHA-256} for every file but the sums' own."""
+    return {
+        str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and file.name != SUMS
+    }
+
+
+def write_sums(path: Path) -> None:
+    """Write the checksums of a finished checkpoint, all or nothing."""
+    temporary = path / f".{SUMS}"
+    temporary.write_text(json.dumps(sums_of(path), indent=1))
+    os.replace(temporary, path / SUMS)
+
+
+def damage(path: Path) -> str | None:
+    """Return what is wrong with a checkpoint, None for a sound one."""
+    try:
+        expected = json.loads((path / SUMS).read_text())
+    except FileNotFoundError:
+        return "it was not finished"
+    except ValueError:
+        return f"{SUMS} is not readable"
+    found = sums_of(path)
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found:
+            return f"{name} is missing"
+        if expected.get(name) != found[name]:
+            return f"{name} has another checksum"
+    return None
+
+
+def set_aside(path: Path) -> Path:
+    """Move a damaged checkpoint to `damaged/` beside the checkpoints."""
+    folder = path.parent.parent / "damaged"
+    folder.mkdir(exist_ok=True)
+    target, count = folder / path.name, 1
+    while target.exists():
+        target, count = folder / f"{path.name}.{count}", count + 1
+    shutil.move(path, target)
+    return target

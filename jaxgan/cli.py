@@ -1,0 +1,138 @@
+"""What every verb shares: flags, exit codes, one-line errors."""
+
+import errno
+import os
+import runpy
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from absl import flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from jaxgan import config as configs
+from jaxgan.errors import UserError, unknown
+from jaxgan.train import TrainingFailed
+
+Define = Callable[[flags.FlagValues], None]
+Verb = Callable[[flags.FlagValues], int]
+
+
+def run(verb: Verb, define: Define, about: str, argv: Sequence[str] | None) -> int:
+    """Parse `argv` (default: the process's) and run a verb; returns its exit code.
+
+    0 done, 2 the user's mistake, 1 training or a file system failed; the last two
+    print one line `jaxgan: error: ...` on stderr and no traceback.
+    """
+    logging.set_verbosity(logging.ERROR)
+    arguments = ["jaxgan", *(sys.argv[1:] if argv is None else argv)]
+    values = flags.FlagValues()
+    define(values)
+    try:
+        if {"--help", "-h", "-help", "--helpfull"} & set(arguments):
+            print(help_text(values, about))
+            return 0
+        parse(values, arguments)
+        return verb(values)
+    except UserError as error:
+        return failed(str(error), 2)
+    except TrainingFailed as error:
+        return failed(str(error), 1)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        kept = "; what was saved before is kept" if is_full(error) else ""
+        return failed(f"{where}{os.strerror(error.errno)}{kept}", 1)
+
+
+def failed(message: str, code: int) -> int:
+    """Print the error's one line and return the exit code."""
+    print(f"jaxgan: error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def is_full(error: OSError) -> bool:
+    """Return whether the error says that a disk is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def parse(values: flags.FlagValues, arguments: list[str]) -> None:
+    """Parse flags; raises UserError for whatever absl and ml_collections refuse."""
+    try:
+        left = values(arguments)
+    except flags.Error as error:
+        raise UserError(str(error).splitlines()[0]) from error
+    if len(left) > 1:
+        raise UserError(f"stray argument '{left[1]}'; flags are --name=value")
+
+
+def help_text(values: flags.FlagValues, about: str) -> str:
+    """Return what the verb does, and a line for each flag with its default."""
+    lines = [about.strip(), "", "Flags:"]
+    for name in sorted(values):
+        flag = values[name]
+        default = "" if flag.default in (None, "") else f" (default: {flag.default})"
+        lines.append(f"  --{name}: {flag.help}{default}")
+    return "\n".join(lines)
+
+
+def config_and_name(arguments: Sequence[str]) -> tuple[ConfigDict, str, list[str]]:
+    """Split off `--config=FILE[:VARIANT]` and its overrides from the arguments.
+
+    Returns:
+        The config with all overrides, the run's name `NAME[-VARIANT]`, and the
+        arguments that are left.
+
+    Raises:
+        UserError: no or an unreadable config, an unknown field, a bad value.
+    """
+    chosen, overrides, left = None, [], []
+    waiting = iter(arguments)
+    for argument in waiting:
+        name, equals, value = argument.lstrip("-").partition("=")
+        if name == "config" and argument.startswith("-"):
+            chosen = value if equals else next(waiting, "")
+        elif name.removeprefix("no").startswith("config."):
+            overrides.append(argument)
+        else:
+            left.append(argument)
+    if not chosen:
+        raise UserError("--config: needed, for example --config=configs/wgan_gp.py")
+    path, _, variant = chosen.partition(":")
+    config = override(load_config(path, variant), overrides)
+    name = Path(path).stem + (f"-{variant}" if variant else "")
+    return config, name.replace("/", "_"), left
+
+
+def load_config(path: str, variant: str) -> ConfigDict:
+    """Return `get_config(variant)` of a config file; raises UserError."""
+    if not Path(path).is_file():
+        raise UserError(f"--config = {path}: no such file")
+    try:
+        config = runpy.run_path(path)["get_config"](variant)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the user's file raises
+        kind = type(error).__name__
+        raise UserError(f"--config = {path}: {kind}: {error}") from error
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"--config = {path}: get_config returns no ConfigDict")
+    return config
+
+
+def override(config: ConfigDict, overrides: list[str]) -> ConfigDict:
+    """Return the config with `--config.FIELD=VALUE` applied; raises UserError."""
+    fields = configs.flatten(config)
+    for argument in overrides:
+        name = argument.lstrip("-").partition("=")[0].removeprefix("no")
+        field = name.removeprefix("config.")
+        if field not in fields:
+            raise unknown("config field", field, fields)
+    values = flags.FlagValues()
+    arguments = ["jaxgan", *overrides]
+    config_flags.DEFINE_config_dict(
+        "config", config, flag_values=values, sys_argv=arguments
+    )
+    parse(values, arguments)
+    return values.config

@@ -1,0 +1,118 @@
+"""Data sets by name, and the order of their examples. Knows nothing of JAX."""
+
+import math
+
+import numpy as np
+
+from jaxgan.data import embedded, folder, idx, npz, tfds_source, transforms
+from jaxgan.data.loader import batches
+from jaxgan.data.plan import Plan
+from jaxgan.data.sources import ArraySource, Dataset, Source, in_memory, split
+from jaxgan.errors import UserError, unknown
+
+__all__ = ["ArraySource", "Dataset", "Plan", "Source", "batches", "load"]
+
+NAMES = ("digits", *embedded.TOY_SETS, "idx", "folder", "npz")
+CACHES = ("auto", "memory", "none")
+
+# With cache 'auto' a set of at most so many decoded bytes is kept in memory: MNIST and
+# CIFAR-10 are, a million images of 64x64 are streamed.
+MEMORY_LIMIT = 2**30
+
+TOY_EXAMPLES, TOY_HELDOUT = 100_000, 10_000
+
+
+def load(
+    name: str,
+    *,
+    dir: str = "",
+    image_size: int = 0,
+    channels: int = 0,
+    labels: bool = False,
+    cache: str = "auto",
+) -> Dataset:
+    """Load a data set: a training and a held-out part.
+
+    The held-out part is the set's own test split where it has one, or else the last
+    10 % of a fixed permutation.
+
+    Args:
+      name: 'digits' (scikit-learn's, 8x8); a toy set of points, '8gaussians',
+        '25gaussians' or 'swissroll'; 'idx' (MNIST-style files); 'folder' (image files);
+        'npz' (one file); 'tfds:NAME[/CONFIG]'.
+      dir: the folder, or for 'npz' the file; for TFDS its data_dir, '' = its default.
+      image_size: images are brought to this height and width; 0 = as they are.
+      channels: 1 (gray) or 3 (RGB), converting; 0 = as they are.
+      labels: read them; without, every label is 0.
+      cache: 'memory' decodes a folder or TFDS set at once, 'none' streams it, 'auto'
+        decodes it when that takes at most MEMORY_LIMIT bytes. The other sets are
+        always in memory. Batches are the same to the byte.
+
+    Returns:
+      Dataset: uint8 images [h, w, c] or float32 points [2].
+
+    Raises:
+      UserError: unknown name, missing or damaged files, images of the wrong kind,
+        missing packages.
+    """
+    if cache not in CACHES:
+        raise unknown("data.cache", cache, CACHES)
+    if name in embedded.TOY_SETS:
+        return _toy(name, image_size, channels, labels)
+    if name in ("digits", "idx", "npz"):
+        return _arrays(name, dir, image_size, channels, labels)
+    options = {"image_size": image_size, "channels": channels, "labels": labels}
+    if name == "folder":
+        _needs_dir(name, dir)
+        train, heldout, num_classes = folder.load(dir, **options)
+    elif name.startswith("tfds:"):
+        set_name = name.removeprefix("tfds:")
+        train, heldout, num_classes = tfds_source.load(set_name, dir, **options)
+    else:
+        raise unknown("data.name", name, (*NAMES, "tfds:NAME"))
+
+    shape = train.form.shape
+    parts = (train, heldout) if heldout else split(train)
+    size = sum(len(part) for part in parts) * math.prod(shape)
+    if cache == "memory" or (cache == "auto" and size <= MEMORY_LIMIT):
+        parts = [in_memory(part, shape, dir or name) for part in parts]
+    return Dataset(*parts, shape, num_classes, np.dtype(np.uint8))
+
+
+def _toy(name: str, image_size: int, channels: int, labels: bool) -> Dataset:
+    fields = {"image_size": image_size, "channels": channels, "labels": labels}
+    for field, value in fields.items():
+        if value:
+            raise UserError(f"data.{field} = {value}: {name} is a set of 2-D points")
+    parts = [
+        ArraySource(embedded.points(name, num, seed))
+        for seed, num in enumerate((TOY_EXAMPLES, TOY_HELDOUT))
+    ]
+    return Dataset(*parts, (2,), 0, np.dtype(np.float32))
+
+
+def _arrays(
+    name: str, path: str, image_size: int, channels: int, labels: bool
+) -> Dataset:
+    if name == "digits":
+        images, targets = embedded.digits()
+        parts = {"train": (images, targets if labels else None)}
+    else:
+        _needs_dir(name, path)
+        if name == "idx":
+            parts = idx.load(path, labels)
+        else:
+            parts = {"train": npz.load(path, labels)}
+    sources = [
+        ArraySource(transforms.fit_array(images, path, image_size, channels), targets)
+        for images, targets in parts.values()
+    ]
+    num_classes = 1 + max(int(s.labels.max()) for s in sources) if labels else 0
+    train, heldout = sources if len(sources) == 2 else split(sources[0])
+    shape = train.images.shape[1:]
+    return Dataset(train, heldout, shape, num_classes, np.dtype(np.uint8))
+
+
+def _needs_dir(name: str, dir: str) -> None:
+    if not dir:
+        raise UserError(f"data.dir = '': data.name={name} needs the path of the data")

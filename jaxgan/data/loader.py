@@ -1,0 +1,113 @@
+"""From a plan and a source to the batches of the training loop."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from jaxgan.data.plan import Plan
+from jaxgan.data.sources import ArraySource, Source
+from jaxgan.errors import UserError
+
+# Batches read at the same time, and kept ready, when a set is streamed. Threads do, as
+# PIL decodes and files are read without holding Python's lock. A thread reads a whole
+# batch: one example at a time costs a hundred times more in locks than in reading MNIST.
+READ_THREADS, READ_AHEAD = 16, 16
+
+
+def batches(
+    source: Source,
+    plan: Plan,
+    calls: Iterable[range],
+    *,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the critic batches of one call of the training step after another.
+
+    A set in memory is gathered with numpy, another one streamed through grain: the same
+    bytes. Nothing is read of what comes before the first call.
+
+    Args:
+      source: the training examples.
+      plan: says which of them make up a step.
+      calls: the steps of each call, range(step, step + k), each call beginning where
+        the one before ended, all steps of a call with the same number n of critic
+        steps.
+      process_index, process_count: this process's slice of the batch axis, so that all
+        processes' batches, one after another, are the global batch.
+
+    Yields:
+      {'image': [k, n, b, *shape], 'label': int32 [k, n, b]} with b = batch_size /
+      process_count.
+
+    Raises:
+      ValueError: the batch does not divide among the processes, or calls that are not
+        as above.
+      UserError: a streamed file is no image.
+    """
+    if len(source) != plan.num_examples:
+        raise ValueError(f"{len(source)} examples, {plan.num_examples} in the plan")
+    if plan.batch_size % process_count:
+        raise ValueError(f"batch {plan.batch_size} over {process_count} processes")
+    size = plan.batch_size // process_count
+    rows = slice(process_index * size, (process_index + 1) * size)
+    if isinstance(source, ArraySource):
+        for call in _checked(plan, calls):
+            examples = np.stack([plan.examples(step)[:, rows] for step in call])
+            yield source.gather(examples)
+    else:
+        yield from _streamed(source, plan, calls, rows)
+
+
+def _checked(plan: Plan, calls: Iterable[range]) -> Iterator[range]:
+    stop = None
+    for call in calls:
+        if stop not in (None, call.start) or call.step != 1:
+            raise ValueError(f"{call} does not begin at {stop}")
+        if len({plan.critic_steps(step) for step in call}) != 1:
+            raise ValueError(f"steps of {call} differ in their number of critic steps")
+        yield call
+        stop = call.stop
+
+
+def _streamed(
+    source: Source, plan: Plan, calls: Iterable[range], rows: slice
+) -> Iterator[dict[str, np.ndarray]]:
+    grain = _import_grain()
+    calls = _checked(plan, calls)
+    first = next(calls, None)
+    if first is None:
+        return
+
+    def read(batch: int) -> dict[str, np.ndarray]:
+        positions = batch * plan.batch_size + np.arange(rows.start, rows.stop)
+        return _stack([source[int(index)] for index in plan.stream(positions)])
+
+    start = plan.batches_before(first.start)
+    dataset = grain.MapDataset.range(start, 2**62).map(read)  # without end
+    options = grain.ReadOptions(READ_THREADS, READ_AHEAD)
+    stream = iter(dataset.to_iter_dataset(options))
+    try:
+        for call in itertools.chain([first], calls):
+            num_batches = plan.critic_steps(call.start)
+            yield _stack(
+                [_stack(list(itertools.islice(stream, num_batches))) for _ in call]
+            )
+    finally:
+        stream.close()
+
+
+def _stack(examples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {key: np.stack([one[key] for one in examples]) for key in ("image", "label")}
+
+
+def _import_grain():
+    try:
+        import grain
+    except ImportError as error:
+        raise UserError(
+            "data.cache: a set that is streamed needs grain (pip install grain); "
+            "data.cache=memory does without"
+        ) from error
+    return grain

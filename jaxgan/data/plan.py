@@ -1,0 +1,79 @@
+"""Which examples make up the batches of step k: a pure function of (seed, k).
+
+Nothing here is kept between calls but a cache, so a resumed run goes on with the same
+examples, and any process can work out any batch without what came before it.
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+START_STEPS, START_EVERY, START_CRITIC_STEPS = 25, 500, 100
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(num_examples: int, seed: int, epoch: int) -> np.ndarray:
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(np.arange(num_examples, dtype=np.int32))
+    order.setflags(write=False)  # shared by all callers
+    return order
+
+
+class Plan(NamedTuple):
+    """The order of the examples of a run.
+
+    The critic's batches are cut one after another from an endless stream of examples:
+    a fresh permutation of the set each epoch, so that every example comes exactly once
+    an epoch. A batch may straddle two epochs; no example is dropped.
+
+    Attributes:
+      num_examples: size of the set, >= 1.
+      batch_size: examples in one critic batch, over all processes.
+      seed: >= 0.
+      n_critic: critic steps for one generator step.
+      critic_start: take 100 critic steps for each of the first 25 generator steps and
+        for every 500th, as martinarjovsky/WassersteinGAN main.py l.176 does.
+    """
+
+    num_examples: int
+    batch_size: int
+    seed: int
+    n_critic: int = 1
+    critic_start: bool = False
+
+    def critic_steps(self, step: int) -> int:
+        """Return the number of critic steps (batches) of generator step `step`."""
+        start = step < START_STEPS or step % START_EVERY == 0
+        return START_CRITIC_STEPS if self.critic_start and start else self.n_critic
+
+    def batches_before(self, step: int) -> int:
+        """Return the number of critic batches of all steps before `step`."""
+        if not self.critic_start:
+            return step * self.n_critic
+        # Steps 0 to 24, then 500, 1000, ...: those multiples of 500 in [1, step).
+        long = min(step, START_STEPS) + max(0, (step - 1) // START_EVERY)
+        return long * START_CRITIC_STEPS + (step - long) * self.n_critic
+
+    def stream(self, positions: np.ndarray) -> np.ndarray:
+        """Return which examples stand at `positions` of the endless stream.
+
+        Args:
+          positions: non-negative integers of any shape.
+
+        Returns:
+          int32 of the same shape, in [0, num_examples).
+        """
+        epochs, offsets = np.divmod(positions, self.num_examples)
+        examples = np.empty(np.shape(positions), np.int32)
+        for epoch in range(int(epochs.min()), int(epochs.max()) + 1):
+            order = _permutation(self.num_examples, self.seed, epoch)
+            here = epochs == epoch
+            examples[here] = order[offsets[here]]
+        return examples
+
+    def examples(self, step: int) -> np.ndarray:
+        """Return the examples of `step`, int32 [critic_steps(step), batch_size]."""
+        shape = self.critic_steps(step), self.batch_size
+        first = self.batches_before(step) * self.batch_size
+        return self.stream(first + np.arange(shape[0] * shape[1])).reshape(shape)

@@ -1,0 +1,178 @@
+"""TensorFlow Datasets, read without TensorFlow.
+
+TFDS needs TensorFlow only to prepare a set. That happens once, in a child process, so
+that the process that trains never imports it: it would take memory, seconds, and on a
+GPU the device.
+"""
+
+import difflib
+import importlib.util
+import io
+import os
+import subprocess
+import sys
+
+import numpy as np
+
+from jaxgan.data import transforms
+from jaxgan.data.sources import Example
+from jaxgan.errors import UserError
+
+HELDOUT_SPLITS = ("test", "validation")
+
+# Prints what went wrong, in one line, as the last line of stdout. TFDS's own prepared
+# copies in the cloud are not used: they are TFRecord files.
+PREPARE = """
+import sys
+import tensorflow_datasets as tfds
+name, folder = sys.argv[1:]
+if not sys.stderr.isatty():
+    tfds.disable_progress_bar()
+try:
+    tfds.builder(
+        name, data_dir=folder or None, file_format='array_record'
+    ).download_and_prepare(
+        download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+    )
+except Exception as error:
+    print('\\n' + type(error).__name__, ' '.join(str(error).split()), sep=': ')
+    sys.exit(1)
+"""
+
+
+class TfdsSource:
+    """One split of a prepared set, decoded when asked for."""
+
+    form: transforms.Format
+
+    def __init__(self, records, name: str, labels: bool):
+        self.records, self.name, self.labels = records, name, labels
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def header(self, index: int) -> transforms.Header:
+        """Return the size and colour of an image without decoding it."""
+        return transforms.header(*_file(self.records[index], self.name, index))
+
+    def __getitem__(self, index: int) -> Example:
+        record = self.records[index]
+        image = transforms.decode(*_file(record, self.name, index), self.form)
+        label = record["label"] if self.labels else 0
+        return {"image": image, "label": np.int32(label)}
+
+
+def _file(record: dict, name: str, index: int) -> tuple[io.BytesIO, str]:
+    return io.BytesIO(record["image"]), f"{name}, image {index}"
+
+
+def load(
+    name: str, folder: str, *, image_size: int, channels: int, labels: bool
+) -> tuple[TfdsSource, TfdsSource | None, int]:
+    """Open a set of TFDS, after preparing it if it is not prepared.
+
+    Args:
+      name: NAME[/CONFIG][:VERSION].
+      folder: TFDS's data_dir; '' = TFDS's default.
+      image_size, channels, labels: as in folder.load.
+
+    Returns:
+      split 'train'; 'test', or else 'validation', or None; and the number of classes
+      (0 without `labels`).
+
+    Raises:
+      UserError: a package is missing (with what to install), TFDS does not know the
+        name, the set has no images or no labels, or was prepared as TFRecord files.
+    """
+    tfds = _import_tfds(name)
+    builder = _builder(tfds, name, folder)
+    if not builder.info.splits:
+        _prepare(name, folder)
+        builder = _builder(tfds, name, folder)
+    features = builder.info.features
+    image = features.get("image")
+    if not isinstance(image, tfds.features.Image) or "train" not in builder.info.splits:
+        raise UserError(
+            f"data.name = tfds:{name}: needs a feature 'image' and a split 'train', "
+            f"has {', '.join(features)} and {', '.join(builder.info.splits)}"
+        )
+    num_classes = _num_classes(tfds, features, name) if labels else 0
+    heldout_split = next((s for s in HELDOUT_SPLITS if s in builder.info.splits), None)
+    train = _open(tfds, builder, "train", name, labels)
+    heldout = heldout_split and _open(tfds, builder, heldout_split, name, labels)
+
+    step = max(1, len(train) // transforms.SAMPLE)
+    headers = [train.header(index) for index in range(0, len(train), step)]
+    train.form = transforms.settle(headers, image_size, channels)
+    if heldout:
+        heldout.form = train.form
+    return train, heldout or None, num_classes
+
+
+def _import_tfds(name: str):
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise UserError(
+            f"data.name = tfds:{name}: needs {error.name or error} (pip install "
+            "tensorflow-datasets importlib_resources), or data.name=idx or folder"
+        ) from error
+    return tfds
+
+
+def _builder(tfds, name: str, folder: str):
+    try:
+        return tfds.builder(name, data_dir=folder or None)
+    except tfds.core.DatasetNotFoundError as error:
+        names = tfds.list_builders(with_community_datasets=False)
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+        raise UserError(
+            f"data.name = tfds:{name}: unknown to TFDS; nearest: tfds:{close[0]}"
+        ) from error
+    except ValueError as error:  # a config or version that there is not
+        raise UserError(f"data.name = tfds:{name}: {_line(error)}") from error
+
+
+def _prepare(name: str, folder: str) -> None:
+    if importlib.util.find_spec("tensorflow") is None:
+        raise UserError(
+            f"data.name = tfds:{name}: not prepared (data.dir = '{folder}'), which "
+            "needs TensorFlow once: pip install 'jaxgan[tfds]', or use files of your "
+            "own with data.name=idx or folder"
+        )
+    print(f"preparing tfds:{name}, once", file=sys.stderr)
+    done = subprocess.run(
+        [sys.executable, "-c", PREPARE, name, folder],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if done.returncode:
+        lines = done.stdout.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise UserError(f"data.name = tfds:{name}: not prepared: {lines[-1]}")
+
+
+def _open(tfds, builder, split: str, name: str, labels: bool) -> TfdsSource:
+    # Decoding is left to transforms.decode: TFDS would use OpenCV where it is installed
+    # and PIL elsewhere, which differ in the last bits of a JPEG.
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    try:
+        records = builder.as_data_source(split, decoders=decoders)
+    except (NotImplementedError, ValueError) as error:
+        raise UserError(
+            f"data.name = tfds:{name}: prepared in {builder.data_path} as "
+            f"{builder.info.file_format.value}, array_record expected; name another "
+            "data.dir to prepare it there"
+        ) from error
+    return TfdsSource(records, f"tfds:{name} {split}", labels)
+
+
+def _num_classes(tfds, features, name: str) -> int:
+    label = features.get("label")
+    if not isinstance(label, tfds.features.ClassLabel):
+        raise UserError(f"data.name = tfds:{name}: has no labels")
+    return label.num_classes
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

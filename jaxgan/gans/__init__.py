@@ -1,0 +1,1 @@
+"""One file a paper: the losses of the two players and the order of their turns."""

@@ -1,0 +1,93 @@
+"""WGAN: Arjovsky, Chintala and Bottou, arXiv 1701.07875, Algorithm 1.
+
+for each generator step:
+    n_critic times:                 # 100 times at the start: `data.plan`
+        f_w gets new real examples and new latents
+        w  <- w + a RMSProp(grad_w [E f_w(x) - E f_w(g(z))])
+        w  <- clip(w, -c, c)
+    theta <- theta - a RMSProp(-grad_theta E f_w(g_theta(z)))
+"""
+
+from typing import Literal
+
+from jaxgan import losses
+from jaxgan.gans.players import Players, assemble, generator_loss, initial_state
+from jaxgan.turns import (
+    Loss,
+    alternate,
+    as_train_step,
+    average_generator,
+    chain,
+    clip_weights,
+    clipped,
+    generator_variables,
+    turn,
+)
+from jaxgan.types import Batch, Gan, GanState, Key, Optimizer, PyTree
+
+
+def wgan(
+    players: Players,
+    *,
+    generator_optimizer: Optimizer,
+    critic_optimizer: Optimizer,
+    clip: float,
+    clip_order: Literal["after", "before"] = "after",
+    ema_decay: float = 0.0,
+    sample_batch_norm: Literal["batch", "running"] = "batch",
+) -> Gan:
+    """Return the WGAN with weight clipping.
+
+    Args:
+        players: both networks.
+        generator_optimizer: RMSProp at 5e-5 in the paper.
+        critic_optimizer: likewise.
+        clip: c, 0.01 in the paper; holds for every critic parameter, from init on.
+        clip_order: 'after' each critic step (Algorithm 1), or 'before' it (the
+            authors' code, main.py l.184: the generator then sees a critic that is up
+            to one update outside the box).
+        ema_decay: of the moving average of the generator; 0 keeps none.
+        sample_batch_norm: statistics at sampling: of the 'batch' (the authors') or
+            the 'running' ones.
+    """
+    axis = players.axis_name
+    critic_turn = turn("critic", critic_loss(players), critic_optimizer, axis)
+    clip_turn = clip_weights(clip)
+    generator_turn = turn(
+        "generator", generator_loss(players), generator_optimizer, axis
+    )
+    if clip_order == "after":
+        critic_turn = chain(critic_turn, clip_turn)
+    else:
+        critic_turn = chain(clip_turn, critic_turn)
+    if ema_decay:
+        generator_turn = chain(generator_turn, average_generator(ema_decay))
+
+    def init(key: Key) -> GanState:
+        state = initial_state(
+            players, key, generator_optimizer, critic_optimizer, bool(ema_decay)
+        )
+        params = clipped(state.critic.params, clip)
+        return state.replace(critic=state.critic.replace(params=params))
+
+    step = as_train_step(alternate(critic_turn, generator_turn))
+    return assemble(players, init, step, sample_batch_norm)
+
+
+def critic_loss(players: Players) -> Loss:
+    """Return the critic's loss E D(G(z)) - E D(x) (equation 2, minimised).
+
+    Real and fake examples pass the critic apart, each with BatchNorm statistics of
+    their own (main.py l.189-207). `critic/wasserstein` is minus the loss.
+    """
+
+    def loss(params: PyTree, state: GanState, batch: Batch, key: Key):
+        real = players.decode(batch, key)
+        latents = players.latents(key, real.shape[0])
+        fake, _ = players.generate(generator_variables(state), latents, batch["label"])
+        real_scores, _, stats = players.score(params, state.critic.batch_stats, real)
+        fake_scores, _, stats = players.score(params, stats, fake)
+        value = losses.wasserstein_critic(real_scores, fake_scores)
+        return value, (stats, {"critic/loss": value, "critic/wasserstein": -value})
+
+    return loss

@@ -1,0 +1,108 @@
+"""Images between uint8 at the edges and floats inside, and pictures for people."""
+
+import io
+import math
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image, ImageDraw
+
+from jaxgan import keys
+from jaxgan.types import Array, Key
+
+VALUE_RANGES = ("symmetric", "unit", "dequantized")
+
+
+def decode(
+    images: Array, value_range: str, key: Key, axis_name: str | None = None
+) -> Array:
+    """Return uint8 images [b, h, w, c] as floats; floats (points) pass unchanged.
+
+    `symmetric` is x / 127.5 - 1 in [-1, 1]; `unit` is x / 255 in [0, 1] (igul222's
+    gan_mnist.py); `dequantized` is 2 (x / 256 - 1/2) + U[0, 1/128) in [-1, 1), one
+    draw a pixel (igul222's gan_cifar_resnet.py). The penalty depends on the range.
+    """
+    if jnp.issubdtype(images.dtype, jnp.floating):
+        return images.astype(jnp.result_type(float))
+    floats = images.astype(jnp.result_type(float))
+    if value_range == "symmetric":
+        return floats / 127.5 - 1
+    if value_range == "unit":
+        return floats / 255
+    noise = keys.draw(
+        lambda k: jax.random.uniform(k, images.shape[1:]),
+        key,
+        keys.DEQUANTIZATION,
+        images.shape[0],
+        axis_name,
+    )
+    return 2 * (floats / 256 - 0.5) + noise / 128
+
+
+def encode(images: np.ndarray, value_range: str) -> np.ndarray:
+    """Return float images as uint8, rounded to the nearest of `decode`'s values.
+
+    Dequantized images are floored, which undoes `decode` exactly.
+    """
+    images = np.asarray(images, np.float32)
+    if value_range == "symmetric":
+        levels = np.rint((images + 1) * 127.5)
+    elif value_range == "unit":
+        levels = np.rint(images * 255)
+    else:
+        levels = np.floor((images + 1) * 128)
+    return np.clip(levels, 0, 255).astype(np.uint8)
+
+
+def grid(images: np.ndarray, columns: int = 0, smallest: int = 32) -> np.ndarray:
+    """Return uint8 images [n, h, w, c] as one picture [H, W, c], row by row.
+
+    Images whose side is under `smallest` pixels are enlarged by a whole factor,
+    without smoothing. `columns = 0` makes the grid as square as it gets.
+    """
+    n, height, width, channels = images.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    filled = np.zeros((rows * columns, height, width, channels), np.uint8)
+    filled[:n] = images
+    picture = filled.reshape(rows, columns, height, width, channels)
+    picture = picture.swapaxes(1, 2).reshape(rows * height, columns * width, channels)
+    factor = math.ceil(smallest / min(height, width))
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def scatter(
+    points: np.ndarray, real: np.ndarray, size: int = 320, extent: float = 0.0
+) -> np.ndarray:
+    """Return a picture [size, size, 3] of real points (grey) under generated (red).
+
+    Both are [n, 2]; the axes run from -extent to extent, by default to 1.25 times
+    the largest real coordinate, the second one upwards.
+    """
+    extent = extent or 1.25 * float(np.abs(real).max())
+    picture = Image.new("RGB", (size, size), "white")
+    pen = ImageDraw.Draw(picture)
+    for cloud, colour in ((real, (190, 190, 190)), (points, (200, 30, 30))):
+        for x, y in np.asarray(cloud, np.float64):
+            column = (x / extent + 1) / 2 * (size - 1)
+            row = (1 - y / extent) / 2 * (size - 1)
+            box = (column - 1, row - 1, column + 1, row + 1)
+            pen.ellipse(box, fill=colour)
+    return np.asarray(picture)
+
+
+def png(picture: np.ndarray) -> bytes:
+    """Return a uint8 picture [h, w, 1 | 3] as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    squeezed = picture[..., 0] if picture.shape[-1] == 1 else picture
+    Image.fromarray(squeezed).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def save_png(path: str | Path, picture: np.ndarray) -> None:
+    """Write a uint8 picture [h, w, 1 | 3] to `path`, making its folder."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png(picture))

@@ -1,0 +1,70 @@
+"""Train a GAN: `python -m jaxgan.main --config=configs/wgan_gp.py`.
+
+The same command again resumes where the workdir has a checkpoint. A field of the
+config is changed with `--config.SECTION.FIELD=VALUE`, a variant of it chosen with
+`--config=configs/wgan_gp.py:VARIANT[,key=value...]`.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+
+def define(values: flags.FlagValues) -> None:
+    """Define the verb's flags."""
+    flags.DEFINE_string(
+        "config",
+        None,
+        "config file, with an optional variant: FILE.py[:VARIANT[,key=value...]]",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "workdir",
+        None,
+        "folder of the run; runs/CONFIG[-VARIANT] if not given",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "dry_run",
+        False,
+        "print the config, the parameters and the devices; train nothing",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "profile",
+        False,
+        "write a trace of three calls to WORKDIR/profile, for TensorBoard and Perfetto",
+        flag_values=values,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train, or say what would be trained; returns the exit code."""
+    from jaxgan import cli
+
+    def verb(values: flags.FlagValues) -> int:
+        from jaxgan import config as configs
+        from jaxgan import process
+        from jaxgan.train import describe, train
+
+        configs.check(config)
+        process.configure(config.train.precision, config.train.deterministic)
+        if values.dry_run:
+            print(describe(config))
+            return 0
+        return train(config, Path(values.workdir or f"runs/{name}"), values.profile)
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    config, name = None, ""
+    if not {"--help", "-h", "-help", "--helpfull"} & set(arguments):
+        try:
+            config, name, arguments = cli.config_and_name(arguments)
+        except cli.UserError as error:
+            return cli.failed(str(error), 2)
+    return cli.run(verb, define, __doc__ or "", arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""The layers and initialisers that the networks share.
+
+References are to igul222/improved_wgan_training (TensorFlow 1), called tflib here.
+Parameters are float32, or float64 where JAX has x64 enabled; `dtype` is the type
+computed in, and None promotes the types of inputs and parameters.
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.typing import Dtype, Initializer
+
+from jaxgan.models import strided
+
+ACTIVATIONS = {
+    "relu": nn.relu,
+    "leaky_relu": lambda x: nn.leaky_relu(x, negative_slope=0.2),
+}
+OUTPUTS = {"tanh": nn.tanh, "sigmoid": nn.sigmoid, "linear": lambda x: x}
+
+
+def uniform(stddev: float) -> Initializer:
+    """Draw from U(-a, a) with the standard deviation given: a = sqrt(3) stddev."""
+
+    def init(key, shape, dtype=jnp.float32, out_sharding=None):
+        limit = math.sqrt(3) * stddev
+        return jax.random.uniform(key, shape, dtype, minval=-limit, maxval=limit)
+
+    return init
+
+
+def fan_uniform(he: bool, down: int = 1, up: int = 1) -> Initializer:
+    """tflib's initialiser of convolutions and linear layers (conv2d.py, deconv2d.py).
+
+    Uniform of variance 4 / (fan_in + fan_out) (`he`) or 2 / (fan_in + fan_out)
+    (Glorot), where a stride divides the fan on its dense side: fan_out of a strided
+    convolution by down**2, fan_in of a transposed one by up**2.
+    `fan_uniform(he=False)` is also tflib's default for linear layers (linear.py).
+    """
+
+    def init(key, shape, dtype=jnp.float32, out_sharding=None):
+        taps = math.prod(shape[:-2])
+        fan_in = shape[-2] * taps / up**2
+        fan_out = shape[-1] * taps / down**2
+        stddev = math.sqrt((4 if he else 2) / (fan_in + fan_out))
+        return uniform(stddev)(key, shape, dtype)
+
+    return init
+
+
+def dense(features: int, kernel_init: Initializer, **options) -> nn.Dense:
+    """Return `nn.Dense` with this module's parameter type; [b, n] to [b, features]."""
+    return nn.Dense(
+        features,
+        kernel_init=kernel_init,
+        param_dtype=jnp.result_type(float),
+        **options,
+    )
+
+
+def conv(
+    features: int, size: int, kernel_init: Initializer, stride: int = 1, **options
+) -> nn.Conv:
+    """Return a size x size `nn.Conv`: [b, h, w, c] to [b, h / stride, ..., features].
+
+    Its padding is 'SAME' as TensorFlow's: PyTorch's padding = 1 for 3x3 at stride 1 and
+    for 4x4 at stride 2 of even images.
+    """
+    return nn.Conv(
+        features,
+        (size, size),
+        strides=stride,
+        kernel_init=kernel_init,
+        param_dtype=jnp.result_type(float),
+        conv_general_dilated=strided.conv if stride == 2 else None,
+        **options,
+    )
+
+
+def batch_norm(train: bool, **options) -> nn.BatchNorm:
+    """Return `nn.BatchNorm` of eps 1e-5, momentum 0.9 (PyTorch's 0.1).
+
+    The variance that it keeps is the biased one; PyTorch keeps the unbiased.
+    """
+    parameters = jnp.result_type(float)
+    return nn.BatchNorm(
+        use_running_average=not train,
+        momentum=0.9,
+        epsilon=1e-5,
+        param_dtype=parameters,
+        # Flax would keep the statistics in float32 under x64 too, where one training
+        # step would then change their type.
+        force_float32_reductions=parameters == jnp.float32,
+        **options,
+    )
+
+
+def layer_norm(**options) -> nn.LayerNorm:
+    """Return tflib's Layernorm: moments over height, width and channels of an example.
+
+    Scale and offset are one a channel, eps 1e-5 (layernorm.py). `nn.LayerNorm()` alone
+    would take the moments over channels only, with eps 1e-6.
+    """
+    return nn.LayerNorm(
+        epsilon=1e-5,
+        reduction_axes=(1, 2, 3),
+        feature_axes=-1,
+        param_dtype=jnp.result_type(float),
+        **options,
+    )
+
+
+class ConditionalBatchNorm(nn.Module):
+    """BatchNorm with a scale and an offset of its own for each class.
+
+    (Dumoulin et al. 2016; cond_batchnorm.py.) A label outside [0, num_classes) gives
+    NaN.
+    """
+
+    num_classes: int
+    axis_name: str | None = None
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, inputs, labels, *, train: bool):
+        """Normalise inputs [b, h, w, c] over the batch; labels int32 [b]."""
+        parameters, init = jnp.result_type(float), nn.initializers
+        shape = (self.num_classes, inputs.shape[-1])
+        scale = self.param("scale", init.ones, shape, parameters)
+        bias = self.param("bias", init.zeros, shape, parameters)
+        outputs = batch_norm(
+            train,
+            use_scale=False,
+            use_bias=False,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+            name="moments",
+        )(inputs)
+        scale, bias = (
+            jnp.take(table, labels, axis=0)[:, None, None, :].astype(outputs.dtype)
+            for table in (scale, bias)
+        )
+        return outputs * scale + bias
+
+
+def mean_pool(inputs):
+    """Average 2x2 windows: [b, h, w, c] to [b, h / 2, w / 2, c]; even sides only."""
+    batch, height, width, channels = inputs.shape
+    windows = inputs.reshape(batch, height // 2, 2, width // 2, 2, channels)
+    return windows.mean(axis=(2, 4))
+
+
+def upsample(inputs):
+    """Repeat each pixel (nearest neighbour): [b, h, w, c] to [b, 2 h, 2 w, c]."""
+    return inputs.repeat(2, axis=1).repeat(2, axis=2)

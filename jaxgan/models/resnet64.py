@@ -1,0 +1,98 @@
+"""The 64x64 ResNets of the WGAN-GP code, its 'Good' generator and critic.
+
+Source: igul222/improved_wgan_training, gan_64x64.py (ResidualBlock, GoodGenerator,
+GoodDiscriminator).
+"""
+
+import flax.linen as nn
+from flax.typing import Dtype
+
+from jaxgan.models import layers
+
+HE, GLOROT = layers.fan_uniform(he=True), layers.fan_uniform(he=False)
+
+
+class UpBlock(nn.Module):
+    """BN, ReLU, upsample, conv 3x3, BN, ReLU, conv 3x3; plus upsample, conv 1x1."""
+
+    width: int
+    axis_name: str | None = None
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, inputs, *, train: bool):
+        """Return [b, 2 h, 2 w, width] for inputs [b, h, w, c]."""
+
+        def norm(name):
+            return layers.batch_norm(
+                train, axis_name=self.axis_name, dtype=self.dtype, name=name
+            )
+
+        def conv(size, init, name, use_bias=True):
+            return layers.conv(
+                self.width, size, init, use_bias=use_bias, dtype=self.dtype, name=name
+            )
+
+        x = layers.upsample(nn.relu(norm("norm_1")(inputs)))
+        x = conv(3, HE, "conv_1", use_bias=False)(x)
+        x = conv(3, HE, "conv_2")(nn.relu(norm("norm_2")(x)))
+        return x + conv(1, GLOROT, "shortcut")(layers.upsample(inputs))
+
+
+class DownBlock(nn.Module):
+    """LN, ReLU, conv 3x3, LN, ReLU, conv 3x3, pool; plus pool, conv 1x1."""
+
+    width: int
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, inputs):
+        """Return [b, h / 2, w / 2, width] for inputs [b, h, w, c]."""
+        dtype, channels = self.dtype, inputs.shape[-1]
+        x = nn.relu(layers.layer_norm(dtype=dtype, name="norm_1")(inputs))
+        # The first convolution keeps the channels of the input.
+        x = layers.conv(channels, 3, HE, use_bias=False, dtype=dtype, name="conv_1")(x)
+        x = nn.relu(layers.layer_norm(dtype=dtype, name="norm_2")(x))
+        x = layers.conv(self.width, 3, HE, dtype=dtype, name="conv_2")(x)
+        shortcut = layers.conv(self.width, 1, GLOROT, dtype=dtype, name="shortcut")
+        return layers.mean_pool(x) + shortcut(layers.mean_pool(inputs))
+
+
+class Generator(nn.Module):
+    """Generator of four blocks, 8, 4, 2 and 1 times `width` channels."""
+
+    shape: tuple[int, int, int]
+    width: int
+    axis_name: str | None = None
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, latents, labels=None, *, train: bool):
+        """Return images [b, 64, 64, c] in [-1, 1] for latents [b, z].
+
+        Labels change nothing; `train` normalises by the batch's statistics.
+        """
+        options = {"axis_name": self.axis_name, "dtype": self.dtype}
+        x = layers.dense(128 * self.width, GLOROT, dtype=self.dtype, name="input")
+        x = x(latents).reshape(-1, 4, 4, 8 * self.width)
+        for number, factor in enumerate((8, 4, 2, 1)):
+            block = UpBlock(factor * self.width, **options, name=f"block_{number}")
+            x = block(x, train=train)
+        x = nn.relu(layers.batch_norm(train, **options, name="output_norm")(x))
+        return nn.tanh(layers.conv(self.shape[2], 3, HE, name="output")(x))
+
+
+class Critic(nn.Module):
+    """Critic of four blocks with LayerNorm, 2, 4, 8 and 8 times `width` channels."""
+
+    width: int
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, images, *, train: bool):
+        """Return scores [b] for images [b, 64, 64, c]; train changes nothing."""
+        x = layers.conv(self.width, 3, GLOROT, dtype=self.dtype, name="input")(images)
+        for number, factor in enumerate((2, 4, 8, 8)):
+            x = DownBlock(factor * self.width, self.dtype, name=f"block_{number}")(x)
+        x = x.reshape(len(x), -1)
+        return layers.dense(1, GLOROT, name="output")(x)[:, 0]

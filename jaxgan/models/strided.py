@@ -1,0 +1,131 @@
+"""Stride-2 convolutions that are also fast to differentiate on a CPU.
+
+XLA's CPU backend has no fast path for a convolution that is dilated on its input.
+Two gradients of a GAN are just that: the weight gradient of a stride-2 transposed
+convolution (generators), and the weight gradient of the *input gradient* of a
+stride-2 convolution (the gradient penalty). Split into its four phases, even and odd
+rows times even and odd columns, each is a sum of ordinary convolutions: the same
+function and the same number of multiplications, 4 to 8 times faster on two cores.
+Other backends get the one convolution, for which their libraries have kernels.
+"""
+
+from itertools import product
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
+from flax.typing import Dtype, Initializer
+from jax import lax
+
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def conv(inputs, kernel, window_strides, padding, **options):
+    """`lax.conv_general_dilated` for images and stride 2; an argument of `nn.Conv`.
+
+    Args:
+        inputs: [b, h, w, c].
+        kernel: [k, k, c, features].
+        window_strides: (2, 2).
+        padding: 'SAME' or ((low, high), (low, high)).
+        **options: passed to `lax.conv_general_dilated` where that does the work.
+
+    Returns:
+        [b, h', w', features].
+    """
+    if jax.default_backend() == "cpu":
+        if isinstance(padding, str):
+            sizes = inputs.shape[1:3], kernel.shape[:2]
+            padding = lax.padtype_to_pads(*sizes, window_strides, padding)
+        return conv_by_phases(inputs, kernel, padding)
+    return lax.conv_general_dilated(inputs, kernel, window_strides, padding, **options)
+
+
+def conv_by_phases(inputs, kernel, padding):
+    """The stride-2 convolution as a sum over the four phases of its input.
+
+    Tap k of output i reads input 2 i + k - low, so that taps of one parity read
+    inputs of one parity.
+    """
+    total = 0
+    for phase in product((0, 1), (0, 1)):
+        first, pads = [], []
+        for axis, (parity, (low, high)) in enumerate(zip(phase, padding, strict=True)):
+            size, taps = inputs.shape[1 + axis], kernel.shape[axis]
+            outputs = (size + low + high - taps) // 2 + 1
+            first.append((parity + low) % 2)
+            before = (low + parity - first[-1]) // 2
+            phase_size = len(range(parity, size, 2))
+            phase_taps = len(range(first[-1], taps, 2))
+            pads.append((before, outputs - phase_size - before + phase_taps - 1))
+        total += lax.conv_general_dilated(
+            inputs[:, phase[0] :: 2, phase[1] :: 2],
+            kernel[first[0] :: 2, first[1] :: 2],
+            window_strides=(1, 1),
+            padding=pads,
+            dimension_numbers=LAYOUT,
+        )
+    return total
+
+
+def transposed_by_phases(inputs, kernel):
+    """`lax.conv_transpose(inputs, kernel, (2, 2), 'SAME')`, its four phases apart.
+
+    With a kernel of k taps the dilated input is padded by ceil(k / 2) in front; output
+    2 i + parity then meets the taps of one parity only.
+    """
+    batch, height, width, _ = inputs.shape
+    low = [(taps + 1) // 2 for taps in kernel.shape[:2]]
+    rows = []
+    for row in (0, 1):
+        columns = []
+        for parity in ((row, 0), (row, 1)):
+            first = [(lo - p) % 2 for lo, p in zip(low, parity, strict=True)]
+            part = kernel[first[0] :: 2, first[1] :: 2]
+            pads = []
+            for lo, p, f, taps in zip(low, parity, first, part.shape[:2], strict=True):
+                before = (lo - p - f) // 2
+                pads.append((before, taps - 1 - before))
+            columns.append(
+                lax.conv_general_dilated(
+                    inputs, part, (1, 1), pads, dimension_numbers=LAYOUT
+                )
+            )
+        rows.append(jnp.stack(columns, axis=3))
+    outputs = jnp.stack(rows, axis=2)
+    return outputs.reshape(batch, 2 * height, 2 * width, kernel.shape[-1])
+
+
+class ConvTranspose(nn.Module):
+    """`nn.ConvTranspose(features, (size, size), (2, 2), 'SAME')`: doubles the side.
+
+    'SAME' is tf.nn.conv2d_transpose's for every size, and PyTorch's padding = 1 for
+    size 4. The kernel is [size, size, c, features] as in Flax: PyTorch's with the
+    two image axes flipped.
+    """
+
+    features: int
+    size: int
+    kernel_init: Initializer
+    use_bias: bool = True
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, inputs):
+        """Return [b, 2 h, 2 w, features] for inputs [b, h, w, c]."""
+        parameters = jnp.result_type(float)
+        shape = (self.size, self.size, inputs.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, parameters)
+        bias = None
+        if self.use_bias:
+            zeros = nn.initializers.zeros
+            bias = self.param("bias", zeros, (self.features,), parameters)
+        inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        if jax.default_backend() == "cpu":
+            outputs = transposed_by_phases(inputs, kernel)
+        else:
+            outputs = lax.conv_transpose(
+                inputs, kernel, (2, 2), "SAME", dimension_numbers=LAYOUT
+            )
+        return outputs if bias is None else outputs + bias.reshape(1, 1, 1, -1)

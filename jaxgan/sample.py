@@ -1,0 +1,77 @@
+"""Draw samples from a checkpoint: `python -m jaxgan.sample --workdir=runs/wgan_gp`.
+
+Needs only the workdir. `--out` decides the form: FILE.png is a grid, FILE.npz the
+samples as an array (`image`, and `label` of conditional models), anything else a
+folder of single PNGs.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+
+def define(values: flags.FlagValues) -> None:
+    """Define the verb's flags."""
+    flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
+    flags.DEFINE_integer(
+        "step", None, "step of the checkpoint; the newest if not given",
+        flag_values=values, lower_bound=0,
+    )  # fmt: skip
+    flags.DEFINE_integer(
+        "num", 64, "number of samples", flag_values=values, lower_bound=1
+    )
+    flags.DEFINE_integer(
+        "seed", 0, "seed of the latents", flag_values=values, lower_bound=0
+    )
+    flags.DEFINE_string(
+        "out",
+        None,
+        "FILE.png (grid), FILE.npz (array) or a folder (single PNGs); "
+        "WORKDIR/samples-STEP.png if not given",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "interpolate",
+        False,
+        "rows of eight steps between two latents instead of independent samples",
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "labels",
+        None,
+        "classes of a conditional model, repeated in turn: 0,1,2; all if not given",
+        flag_values=values,
+    )
+
+
+def verb(values: flags.FlagValues) -> int:
+    """Draw and write the samples; returns 0."""
+    from jaxgan import evaluation, sampling
+    from jaxgan.errors import UserError
+
+    if not values.workdir:
+        raise UserError("--workdir: needed, the folder of a run")
+    run = sampling.load_run(Path(values.workdir), values.step)
+    labels = sampling.chosen_labels(run, values.labels, values.num)
+    if values.interpolate:
+        drawn = sampling.interpolations(run, labels, values.seed)
+    else:
+        drawn = evaluation.draw_many(run.gan, run.state, labels, values.seed)
+    default = Path(values.workdir) / f"samples-{run.step}.png"
+    out = Path(values.out) if values.out else default
+    sampling.write(out, run, drawn, labels, columns=8 if values.interpolate else 0)
+    print(f"jaxgan: {len(drawn)} samples of step {run.step} in {out}")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draw samples from a checkpoint; returns the exit code."""
+    from jaxgan import cli
+
+    return cli.run(verb, define, __doc__ or "", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

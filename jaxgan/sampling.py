@@ -1,0 +1,140 @@
+"""A trained run, read from its workdir alone, and pictures drawn from it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from jaxgan import build, checkpoint, evaluation, images, process
+from jaxgan import config as configs
+from jaxgan.errors import UserError
+from jaxgan.gans.players import Players
+from jaxgan.types import Array, Gan, GanState
+
+STEPS_OF_A_ROW = 8
+
+
+class TrainedRun(NamedTuple):
+    """A run's config, functions and state at one checkpoint.
+
+    Attributes:
+        config: as stored.
+        players: both networks.
+        gan: its functions.
+        state: the state of the checkpoint.
+        step: the checkpoint's step.
+        num_classes: of the data set; 0 without labels.
+    """
+
+    config: ConfigDict
+    players: Players
+    gan: Gan
+    state: GanState
+    step: int
+    num_classes: int
+
+
+def load_run(workdir: Path, step: int | None = None) -> TrainedRun:
+    """Return the run in `workdir` at `step`, or at its newest sound checkpoint.
+
+    The data set is not needed: its shape is stored with the checkpoint.
+
+    Raises:
+        UserError: no run, no such checkpoint, or a damaged one.
+    """
+    config = configs.load(workdir)
+    folder = workdir / "checkpoints"
+    step = checkpoint.sound_step(folder, step)
+    loop = checkpoint.read_loop(folder, step)
+    shape, num_classes = tuple(loop["shape"]), loop["num_classes"]
+    process.configure(config.train.precision, config.train.deterministic)
+    gan = build.gan(config, shape, num_classes)
+    like = jax.eval_shape(gan.init, jax.random.key(0))
+    state, _ = checkpoint.read(folder, step, like)
+    state = jax.device_put(state)
+    players = build.players(config, shape, num_classes)
+    return TrainedRun(config, players, gan, state, step, num_classes)
+
+
+def chosen_labels(
+    run: TrainedRun, texts: Sequence[str] | None, count: int
+) -> np.ndarray:
+    """Return labels int32 [count] from the flag's texts; raises UserError."""
+    if texts is None:
+        return evaluation.sample_labels(run.config, run.num_classes, count)
+    if not run.players.num_classes:
+        raise UserError(f"--labels = {','.join(texts)}: the model is not conditional")
+    last = run.players.num_classes - 1
+    for text in texts:
+        if not text.strip().isdigit() or int(text) > last:
+            raise UserError(f"--labels = {text}: must be a class from 0 to {last}")
+    return np.resize(np.array([int(t) for t in texts], np.int32), count)
+
+
+def interpolations(run: TrainedRun, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Return samples [n, *shape] in rows of eight from one latent to another.
+
+    All samples of a row have the row's first label. n is rounded up to whole rows.
+    """
+    rows = -(-len(labels) // STEPS_OF_A_ROW)
+    key = jax.random.key(seed)
+    ends = run.players.latents(key, 2 * rows).reshape(2, rows, -1)
+    fractions = jnp.linspace(0.0, 1.0, STEPS_OF_A_ROW)
+    between = great_circle if run.config.gan.latent == "normal" else straight
+    latents = jax.vmap(lambda t: between(ends[0], ends[1], t))(fractions)
+    latents = latents.swapaxes(0, 1).reshape(rows * STEPS_OF_A_ROW, -1)
+    row_labels = np.repeat(np.resize(labels, rows), STEPS_OF_A_ROW)
+    batch = {"latents": latents, "label": row_labels}
+    return np.asarray(jax.jit(run.gan.sample)(run.state, batch, key)["samples"])
+
+
+def straight(start: Array, end: Array, fraction: Array) -> Array:
+    """Return start + fraction * (end - start), for uniform latents."""
+    return start + fraction * (end - start)
+
+
+def great_circle(start: Array, end: Array, fraction: Array) -> Array:
+    """Return the spherical interpolation [..., z], which keeps a Gaussian's norms.
+
+    White, arXiv 1609.04468, section 2.
+    """
+
+    def unit(x: Array) -> Array:
+        return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+
+    cosine = jnp.sum(unit(start) * unit(end), axis=-1, keepdims=True)
+    angle = jnp.arccos(jnp.clip(cosine, -1 + 1e-6, 1 - 1e-6))
+    weights = jnp.sin((1 - fraction) * angle), jnp.sin(fraction * angle)
+    return (weights[0] * start + weights[1] * end) / jnp.sin(angle)
+
+
+def write(
+    out: Path, run: TrainedRun, drawn: np.ndarray, labels: np.ndarray, columns: int
+) -> None:
+    """Write samples as a grid (.png), an array (.npz) or single PNGs (a folder).
+
+    Points (toy sets) are written as a scatter plot, or as floats in the array.
+    """
+    points = drawn.ndim == 2
+    value_range = run.config.data.value_range
+    encoded = drawn if points else images.encode(drawn, value_range)
+    if out.suffix == ".png":
+        picture = (
+            images.scatter(drawn, drawn) if points else images.grid(encoded, columns)
+        )
+        images.save_png(out, picture)
+    elif out.suffix == ".npz":
+        out.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {"image": encoded}
+        if run.players.num_classes:
+            arrays["label"] = labels
+        np.savez_compressed(out, **arrays)
+    elif points:
+        raise UserError(f"--out = {out}: points need FILE.png or FILE.npz")
+    else:
+        for number, image in enumerate(encoded):
+            images.save_png(out / f"{number:06d}.png", image)

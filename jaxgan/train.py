@@ -1,0 +1,308 @@
+"""The one training loop: build, restore, step, log, save."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from jaxgan import build, checkpoint, data, evaluation, keys, parallel
+from jaxgan import config as configs
+from jaxgan.checkpoint import Checkpoints
+from jaxgan.data.plan import Plan
+from jaxgan.errors import UserError
+from jaxgan.process import Profiler, StopSignals
+from jaxgan.types import Batch, Gan, GanState, Metrics
+from jaxgan.writers import Means, Writers
+
+NUM_SAMPLES = 64
+
+
+class TrainingFailed(Exception):
+    """A loss or a parameter is not finite: says where, and what was kept."""
+
+
+def train(config: ConfigDict, workdir: Path, profile: bool = False) -> int:
+    """Train until `train.num_steps`, resuming where the workdir has a checkpoint.
+
+    Returns:
+        0, or 128 + the signal's number after SIGTERM or SIGINT, once all is saved.
+
+    Raises:
+        UserError: the config, the data or the workdir is not usable.
+        TrainingFailed: a loss is not finite.
+    """
+    configs.check(config)
+    stored = workdir / "config.json"
+    if stored.exists():
+        configs.check_same_run(configs.load(workdir), config)
+    latest = checkpoint.steps_in(workdir / "checkpoints")[-1:]
+    if latest and latest[0] > config.train.num_steps:
+        raise UserError(
+            f"train.num_steps = {config.train.num_steps}: the run in {workdir} is at "
+            f"step {latest[0]} already"
+        )
+    with StopSignals() as signals:
+        dataset = build.dataset(config)
+        devices = parallel.choose_devices(
+            config.parallel.devices, config.data.batch_size
+        )
+        axis = parallel.axis_name(devices)
+        gan = build.gan(config, dataset.shape, dataset.num_classes, axis)
+        checkpoints = Checkpoints(
+            workdir / "checkpoints", config.train.keep_checkpoints
+        )
+        write_atomically(stored, configs.to_json(config))
+        state, loop = first_state(config, gan, dataset, checkpoints)
+        start = int(state.step)
+        writers = Writers(workdir, start, config.train.num_steps)
+        try:
+            if start == config.train.num_steps:
+                writers.say(f"finished at step {start}; nothing to do")
+                return 0
+            where = f"from step {start}" if start else "from the start"
+            count = len(devices)
+            plural = "s" if count > 1 else ""
+            writers.say(
+                f"training {where} on {count} {devices[0].platform} device{plural} "
+                f"in {workdir}"
+            )
+            run = Run(config, gan, dataset, devices, checkpoints, writers, loop)
+            return run.steps(state, signals, profile)
+        finally:
+            writers.close()
+            checkpoints.close()
+
+
+def first_state(
+    config: ConfigDict, gan: Gan, dataset: data.Dataset, checkpoints: Checkpoints
+) -> tuple[GanState, dict[str, Any]]:
+    """Return the state to go on from: a sound checkpoint, `init_from`, or step 0."""
+    key = jax.random.key(config.train.seed)
+    like = jax.eval_shape(gan.init, key)
+    restored = checkpoints.restore(like)
+    if restored is not None:
+        return restored
+    state = jax.jit(gan.init)(key)
+    both = build.players(config, dataset.shape, dataset.num_classes)
+    build.check_critic(config, both, state.critic.params)
+    if config.train.init_from:
+        state = warm_start(state, Path(config.train.init_from))
+    return state, {"sums": {}, "counts": {}, "seconds": 0.0}
+
+
+def warm_start(state: GanState, workdir: Path) -> GanState:
+    """Return `state` with the networks of another run; optimizers start anew."""
+    folder = workdir / "checkpoints"
+    other, _ = checkpoint.read(folder, checkpoint.sound_step(folder), state)
+    return state.replace(
+        generator=state.generator.replace(
+            params=other.generator.params, batch_stats=other.generator.batch_stats
+        ),
+        critic=state.critic.replace(
+            params=other.critic.params, batch_stats=other.critic.batch_stats
+        ),
+        memory=other.memory,
+    )
+
+
+def describe(config: ConfigDict) -> str:
+    """Return the resolved config, both parameter tables and the devices as text."""
+    dataset = build.dataset(config)
+    gan = build.gan(config, dataset.shape, dataset.num_classes)
+    state = jax.eval_shape(gan.init, jax.random.key(0))
+    devices = parallel.choose_devices(config.parallel.devices, config.data.batch_size)
+    lines = [configs.to_json(config)]
+    for player in ("generator", "critic"):
+        params = getattr(state, player).params
+        leaves = jax.tree_util.tree_leaves_with_path(params)
+        lines.append(f"{player}: {sum(x.size for _, x in leaves):,} parameters")
+        for path, x in leaves:
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            lines.append(f"  {name:44} {x.shape!s:20} {x.size:>12,}")
+    lines.append("")
+    lines.append(
+        f"data: {len(dataset.train):,} training and {len(dataset.heldout):,} "
+        f"held-out examples of shape {dataset.shape}"
+    )
+    lines.append(f"devices: {', '.join(map(str, devices))}")
+    return "\n".join(lines)
+
+
+def calls_from(config: ConfigDict, plan: Plan, start: int) -> Iterator[range]:
+    """Yield the steps of each call of the compiled function, up to the last step.
+
+    A call has `train.steps_per_call` steps, or one where those would cross a multiple
+    of it or mix steps of different numbers of critic steps.
+    """
+    step, stop = start, config.train.num_steps
+    size = config.train.steps_per_call
+    while step < stop:
+        call = range(step, step + size)
+        whole = step % size == 0 and call.stop <= stop
+        alike = whole and len({plan.critic_steps(s) for s in call}) == 1
+        yield call if alike else range(step, step + 1)
+        step += size if alike else 1
+
+
+class Run:
+    """The loop's own variables: what it writes, and what gathers between lines."""
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        gan: Gan,
+        dataset: data.Dataset,
+        devices: list[jax.Device],
+        checkpoints: Checkpoints,
+        writers: Writers,
+        loop: dict[str, Any],
+    ):
+        self.config = config
+        self.dataset = dataset
+        self.devices = devices
+        self.checkpoints = checkpoints
+        self.writers = writers
+        self.key = jax.random.key(config.train.seed)
+        self.train_steps = parallel.compile_steps(gan, devices)
+        self.sample = jax.jit(gan.sample)
+        self.evaluate = jax.jit(gan.evaluate)
+        count = min(config.eval.heldout_examples, len(dataset.heldout))
+        self.examples = evaluation.stack(dataset.heldout, np.arange(count))
+        classes = dataset.num_classes
+        self.labels = evaluation.sample_labels(config, classes, NUM_SAMPLES)
+        # Gathered since the last line; the first two are part of a checkpoint.
+        self.means = Means(loop["sums"], loop["counts"])
+        self.seconds = loop["seconds"]
+        self.clock = time.perf_counter()
+        self.images = 0
+        self.steps_taken = 0
+        self.waiting: list[tuple[int, Metrics]] = []
+
+    def steps(self, state: GanState, signals: StopSignals, profile: bool) -> int:
+        """Take all steps that are left; returns the exit code."""
+        train = self.config.train
+        plan = build.plan(self.config, len(self.dataset.train))
+        calls = list(calls_from(self.config, plan, int(state.step)))
+        batches = data.batches(self.dataset.train, plan, calls)
+        state = parallel.replicate(state, self.devices)
+        profiler = Profiler(self.writers.workdir / "profile" if profile else None)
+        for number, (call, batch) in enumerate(zip(calls, batches, strict=True)):
+            profiler.before(number)
+            state = self.take(call, batch, state)
+            profiler.after(number, state)
+            step, last = call.stop, call.stop == train.num_steps
+            stopping = signals.received != 0 and not last
+            self.checkpoints.poll()
+            if last or step % train.log_steps == 0:
+                self.log(step, state)
+            if last or due(step, train.sample_steps):
+                self.draw(step, state)
+            if last or stopping or due(step, train.checkpoint_steps):
+                self.save(step, state)
+            if stopping:
+                self.checkpoints.wait()
+                name = signal.Signals(signals.received).name
+                self.writers.say(
+                    f"stopped by {name}; step {step} is saved in "
+                    f"{self.checkpoints.directory}; the same command goes on"
+                )
+                return 128 + signals.received
+        self.checkpoints.wait()
+        self.writers.say(f"done: {train.num_steps} steps in {self.writers.workdir}")
+        return 0
+
+    def take(self, call: range, batch: Batch, state: GanState) -> GanState:
+        """Take the steps of one call, letting the host run one call ahead."""
+        state, metrics = self.train_steps(state, batch, self.key)
+        self.waiting.append((call.start, metrics))
+        if len(self.waiting) > 1:
+            jax.block_until_ready(self.waiting[-2][1])
+        self.images += batch["label"].size
+        self.steps_taken += len(call)
+        self.writers.advance(len(call))
+        return state
+
+    def collect(self) -> None:
+        """Add the metrics of finished calls to the means; raises TrainingFailed."""
+        for first, metrics in self.waiting:
+            values = {n: np.asarray(v) for n, v in jax.device_get(metrics).items()}
+            for offset in range(len(next(iter(values.values())))):
+                of_step = {n: v[offset] for n, v in values.items()}
+                for name, value in of_step.items():
+                    if not np.all(np.isfinite(value)):
+                        raise self.failure(first + offset + 1, name)
+                self.means.add(of_step)
+        self.waiting = []
+
+    def failure(self, step: int, name: str) -> TrainingFailed:
+        """Return the error for a metric or array that is not finite."""
+        latest = self.checkpoints.latest()
+        kept = (
+            "no checkpoint had been made"
+            if latest is None
+            else f"the checkpoint of step {latest} is kept"
+        )
+        return TrainingFailed(
+            f"training failed at step {step}: {name} is not finite; {kept} in "
+            f"{self.checkpoints.directory}"
+        )
+
+    def log(self, step: int, state: GanState) -> None:
+        """Write the means since the last line, and the held-out metrics."""
+        self.collect()
+        elapsed = time.perf_counter() - self.clock
+        self.seconds += elapsed
+        rate = self.images / elapsed
+        steps_left = self.config.train.num_steps - step
+        left = elapsed / max(1, self.steps_taken) * steps_left
+        key = jax.random.fold_in(self.key, keys.HELDOUT)
+        alone = parallel.on_one_device(state)
+        heldout = jax.device_get(self.evaluate(alone, self.examples, key))
+        values = self.means.take() | {n: float(v) for n, v in heldout.items()}
+        values["seconds"] = round(self.seconds, 3)
+        values["images_per_second"] = round(rate, 1)
+        self.writers.metrics(step, values, left)
+        self.clock, self.images, self.steps_taken = time.perf_counter(), 0, 0
+
+    def draw(self, step: int, state: GanState) -> None:
+        """Write the picture of samples from the run's fixed latents."""
+        drawn = evaluation.draw_samples(self.sample, state, self.labels, self.key)
+        real = self.examples["image"]
+        value_range = self.config.data.value_range
+        picture = evaluation.as_picture(drawn, value_range, real)
+        self.writers.picture(step, "samples", picture)
+
+    def save(self, step: int, state: GanState) -> None:
+        """Save the state and the loop's numbers; raises TrainingFailed on NaN."""
+        self.collect()
+        host = parallel.to_host(state)
+        for name, array in checkpoint.as_dict(host).items():
+            if not np.all(np.isfinite(array)):
+                raise self.failure(step, name)
+        loop = {
+            "shape": list(self.dataset.shape),
+            "num_classes": self.dataset.num_classes,
+            "sums": self.means.sums,
+            "counts": self.means.counts,
+            "seconds": self.seconds + time.perf_counter() - self.clock,
+        }
+        self.checkpoints.save(step, host, loop)
+
+
+def due(step: int, every: int) -> bool:
+    """Return whether `step` is a multiple of `every`; 0 is never."""
+    return every > 0 and step % every == 0
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that it is never seen half written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)

@@ -1,0 +1,169 @@
+"""Turns: pure state transformations, and how an algorithm is composed of them.
+
+A turn is `(state, batch, key) -> (state, batch, metrics)`. What one turn makes and a
+later one needs travels in the batch.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from jaxgan.types import Array, Batch, GanState, Key, Metrics, Optimizer, PyTree
+
+Player = Literal["generator", "critic"]
+Turn = Callable[[GanState, Batch, Key], tuple[GanState, Batch, Metrics]]
+# (params, state, batch, key) -> loss [], (the player's new batch_stats, metrics)
+Loss = Callable[[PyTree, GanState, Batch, Key], tuple[Array, tuple[PyTree, Metrics]]]
+
+CRITIC, GENERATOR = 0, 1  # folded into the step's key
+
+
+def turn(
+    player: Player, loss: Loss, optimizer: Optimizer, axis_name: str | None = None
+) -> Turn:
+    """Return the turn in which `player` takes one optimizer step down its `loss`.
+
+    The loss is a mean over the examples at hand; with `axis_name`, gradients,
+    metrics and running statistics are averaged over that mapped axis. Only the
+    player's own parameters and running statistics change. Adds the metric
+    `learning_rate/<player>`.
+    """
+
+    def take(state: GanState, batch: Batch, key: Key):
+        network = getattr(state, player)
+        gradients, (batch_stats, metrics) = jax.grad(loss, has_aux=True)(
+            network.params, state, batch, key
+        )
+        if axis_name is not None:
+            gradients, batch_stats, metrics = lax.pmean(
+                (gradients, batch_stats, metrics), axis_name
+            )
+        rate = optimizer.learning_rate(state.step)
+        direction, opt_state = optimizer.tx.update(
+            gradients, network.opt_state, network.params
+        )
+        updates = jax.tree.map(lambda d: (-rate * d).astype(d.dtype), direction)
+        network = network.replace(
+            params=optax.apply_updates(network.params, updates),
+            batch_stats=batch_stats,
+            opt_state=opt_state,
+        )
+        metrics = metrics | {f"learning_rate/{player}": rate}
+        return state.replace(**{player: network}), batch, metrics
+
+    return take
+
+
+def chain(*turns: Turn) -> Turn:
+    """Return the turn that takes `turns` one after the other, under one key."""
+
+    def take(state: GanState, batch: Batch, key: Key):
+        metrics: Metrics = {}
+        for each in turns:
+            state, batch, more = each(state, batch, key)
+            metrics = metrics | more
+        return state, batch, metrics
+
+    return take
+
+
+def alternate(critic_turn: Turn, generator_turn: Turn) -> Turn:
+    """Return n_critic critic turns, each with new data, then one generator turn.
+
+    The leading axis of every leaf of the batch is n_critic; the generator's turn
+    gets the batch of the last critic turn. Critic turn i has the key
+    `fold_in(fold_in(key, CRITIC), i)`, so no draw is shared between critic turns.
+    Metrics of the critic come back with the leading axis n_critic.
+    """
+
+    def take(state: GanState, batch: Batch, key: Key):
+        critic_key = jax.random.fold_in(key, CRITIC)
+
+        def critic_step(state, numbered):
+            index, batch = numbered
+            state, _, metrics = critic_turn(
+                state, batch, jax.random.fold_in(critic_key, index)
+            )
+            return state, metrics
+
+        n_critic = jax.tree.leaves(batch)[0].shape[0]
+        state, critic_metrics = lax.scan(
+            critic_step, state, (jnp.arange(n_critic), batch)
+        )
+        last = jax.tree.map(lambda x: x[-1], batch)
+        state, _, metrics = generator_turn(
+            state, last, jax.random.fold_in(key, GENERATOR)
+        )
+        return state, batch, critic_metrics | metrics
+
+    return take
+
+
+def clip_weights(clip: float) -> Turn:
+    """Return the turn that clips every parameter of the critic to [-clip, clip].
+
+    All of them, the scale and bias of BatchNorm included, as the authors of WGAN do
+    (martinarjovsky main.py l.184-187). Metric `critic/weights_at_clip`: the share of
+    the critic's parameters at the bound, in [0, 1].
+    """
+
+    def take(state: GanState, batch: Batch, key: Key):
+        params = clipped(state.critic.params, clip)
+        leaves = jax.tree.leaves(params)
+        at_clip = sum(jnp.sum(jnp.abs(leaf) >= clip) for leaf in leaves)
+        share = at_clip / sum(leaf.size for leaf in leaves)
+        state = state.replace(critic=state.critic.replace(params=params))
+        return state, batch, {"critic/weights_at_clip": share}
+
+    return take
+
+
+def clipped(params: PyTree, clip: float) -> PyTree:
+    """Return `params` with every element clipped to [-clip, clip]."""
+    return jax.tree.map(partial(jnp.clip, min=-clip, max=clip), params)
+
+
+def average_generator(decay: float) -> Turn:
+    """Return the turn that updates the moving average of the generator.
+
+    `state.memory` is {'params', 'batch_stats'} and becomes
+    decay * memory + (1 - decay) * generator.
+    """
+
+    def take(state: GanState, batch: Batch, key: Key):
+        new = generator_variables(state)
+        memory = jax.tree.map(
+            lambda old, now: decay * old + (1 - decay) * now, state.memory, new
+        )
+        return state.replace(memory=memory), batch, {}
+
+    return take
+
+
+def generator_variables(state: GanState) -> dict[str, PyTree]:
+    """Return the generator's variables in the form that Linen's `apply` takes."""
+    return {
+        "params": state.generator.params,
+        "batch_stats": state.generator.batch_stats,
+    }
+
+
+def as_train_step(
+    whole_turn: Turn,
+) -> Callable[[GanState, Batch, Key], tuple[GanState, Metrics]]:
+    """Return `train_step(state, batch, key)` of an algorithm's whole turn.
+
+    It folds `state.step` into the run's key and counts the step.
+    """
+
+    def train_step(state: GanState, batch: Batch, key: Key):
+        key = jax.random.fold_in(key, state.step)
+        state, _, metrics = whole_turn(state, batch, key)
+        return state.replace(step=state.step + 1), metrics
+
+    return train_step

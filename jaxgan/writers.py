@@ -1,0 +1,136 @@
+"""What a run writes besides checkpoints: metrics, sample grids, progress."""
+
+import importlib.util
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxgan import images
+
+SHOWN = ("critic/wasserstein", "heldout/wasserstein", "generator/loss")
+
+
+class Means:
+    """Running means of metrics since the last line, exact under any chunking.
+
+    Values are added one by one in float64 in the order of the steps, so that a run
+    that was cut anywhere and resumed ends with the same bits.
+    """
+
+    def __init__(self, sums: Mapping[str, float], counts: Mapping[str, int]):
+        self.sums = dict(sums)
+        self.counts = dict(counts)
+
+    def add(self, metrics: Mapping[str, np.ndarray]) -> None:
+        """Add every element of every metric."""
+        for name, values in metrics.items():
+            for value in np.ravel(values).tolist():
+                self.sums[name] = self.sums.get(name, 0.0) + value
+                self.counts[name] = self.counts.get(name, 0) + 1
+
+    def take(self) -> dict[str, float]:
+        """Return the means, and start anew."""
+        means = {name: self.sums[name] / self.counts[name] for name in self.sums}
+        self.sums, self.counts = {}, {}
+        return means
+
+
+class Writers:
+    """Writes `metrics.jsonl`, `samples/`, TensorBoard events and the progress bar."""
+
+    def __init__(self, workdir: Path, start: int, num_steps: int):
+        self.workdir = workdir
+        self.num_steps = num_steps
+        self._path = workdir / "metrics.jsonl"
+        cut_lines_after(self._path, start)
+        self._board = self._open_board(start)
+        self._bar = self._open_bar(start)
+
+    def _open_board(self, start: int) -> Any:
+        if importlib.util.find_spec("tensorboardX") is None:
+            print("jaxgan: no TensorBoard files: pip install tensorboardX")
+            return None
+        from tensorboardX import SummaryWriter
+
+        # What an earlier process logged after this step is run again: purged.
+        return SummaryWriter(str(self.workdir), purge_step=start + 1)
+
+    def _open_bar(self, start: int) -> Any:
+        if not sys.stderr.isatty():
+            return None
+        if importlib.util.find_spec("tqdm") is None:
+            print("jaxgan: no progress bar: pip install tqdm")
+            return None
+        from tqdm import tqdm
+
+        return tqdm(total=self.num_steps, initial=start, unit="step", smoothing=0.1)
+
+    def advance(self, steps: int) -> None:
+        """Move the progress bar."""
+        if self._bar is not None:
+            self._bar.update(steps)
+
+    def metrics(self, step: int, values: Mapping[str, float], left: float) -> None:
+        """Write one line of metrics; `left` is the time left in seconds."""
+        line = {"step": step} | {name: values[name] for name in sorted(values)}
+        with open(self._path, "a") as file:
+            file.write(json.dumps(line) + "\n")
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+            self._board.flush()
+        shown = {name: f"{values[name]:.4g}" for name in SHOWN if name in values}
+        images_rate = f"{values['images_per_second']:.0f}"
+        if self._bar is not None:
+            self._bar.set_postfix({**shown, "images/s": images_rate})
+            return
+        parts = ", ".join(f"{name} {value}" for name, value in shown.items())
+        clock = time.strftime("%H:%M:%S", time.gmtime(left))
+        where = f"step {step}/{self.num_steps}"
+        print(f"{where}: {parts}, {images_rate} images/s, {clock} left", flush=True)
+
+    def picture(self, step: int, name: str, picture: np.ndarray) -> None:
+        """Write a picture [h, w, 1 | 3] to `samples/` and to TensorBoard."""
+        images.save_png(self.workdir / "samples" / f"step_{step:08d}.png", picture)
+        if self._board is not None:
+            self._board.add_image(name, picture, step, dataformats="HWC")
+
+    def say(self, text: str) -> None:
+        """Print a line without breaking the progress bar."""
+        if self._bar is not None:
+            self._bar.write(f"jaxgan: {text}")
+        else:
+            print(f"jaxgan: {text}", flush=True)
+
+    def close(self) -> None:
+        """Flush and close the files."""
+        if self._board is not None:
+            self._board.close()
+        if self._bar is not None:
+            self._bar.close()
+
+
+def cut_lines_after(path: Path, step: int) -> None:
+    """Drop the lines of `metrics.jsonl` after `step`, and a last line cut short.
+
+    They are written again, to the same values, by the steps that are run again.
+    """
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] > step:
+                break
+        except ValueError:
+            break
+        kept.append(line)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(line + "\n" for line in kept))
+    os.replace(temporary, path)

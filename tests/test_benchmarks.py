@@ -1,0 +1,74 @@
+"""The arithmetic of the benchmarks; their timings are no test's business."""
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def load(name):
+    return runpy.run_path(str(BENCHMARKS / f"{name}.py"))
+
+
+def test_summary_of_step_times():
+    result = load("wgan_gp_step")["summary"]([2.0, 4.0, 3.0], [6.0, 5.0, 8.0], 0.15)
+    assert result["jaxgan_ms"] == 3.0
+    assert result["torch_ms"] == 6.0
+    assert result["ratio"] == 0.5
+    assert result["pipeline_share"] == pytest.approx(0.05)
+    # Percentiles of the ratios 1/3, 3/8 and 4/5, interpolated linearly.
+    assert result["ratio_10_percent"] == pytest.approx(1 / 3 + 0.2 * (3 / 8 - 1 / 3))
+    assert result["ratio_90_percent"] == pytest.approx(3 / 8 + 0.8 * (4 / 5 - 3 / 8))
+
+
+@pytest.mark.parity
+def test_torch_side_is_the_tutorials_wgan_gp():
+    torch = pytest.importorskip("torch")
+    module = load("wgan_gp_step")
+    counts = [
+        sum(p.numel() for p in n.parameters()) for n in module["torch_networks"]()
+    ]
+    assert counts == [247_440, 233_985]
+    # A linear critic: its gradient is w for every example, and the norm one each.
+    critic = torch.nn.Linear(4, 1)
+    torch.nn.init.constant_(critic.weight, 2.0)
+    penalty = module["torch_penalty"](critic, torch.zeros(3, 4), torch.ones(3, 4))
+    assert penalty.item() == pytest.approx(9.0)
+    images = np.random.default_rng(0).integers(0, 256, (640, 28, 28, 1), np.uint8)
+    side = module["torch_side"](images, torch.get_num_threads())
+    batch = side.make_batch()
+    assert batch.shape == (5, 64, 784)
+    assert batch.dtype == torch.uint8
+    assert np.isfinite(side.run_call(batch).item())
+
+
+def test_memory_is_that_of_the_command():
+    program = "import sys; x = bytearray(300_000_000); sys.exit(3)"
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "memory.py", "--", sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 3
+    text, gigabytes, unit = done.stdout.strip().rsplit(" ", 2)
+    assert (text, unit) == ("peak resident memory:", "GB")
+    assert 0.3 < float(gigabytes) < 0.4
+
+
+def test_curves_skip_the_lines_without_the_metric(tmp_path):
+    rows = [
+        {"step": 100, "critic/wasserstein": 2.0},
+        {"step": 200, "critic/wasserstein": 1.5, "heldout/wasserstein": 1.75},
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "metrics.jsonl").write_text(lines)
+    read = load("curves")["read_curve"]
+    assert read(tmp_path, "critic/wasserstein") == ([100, 200], [2.0, 1.5])
+    assert read(tmp_path, "heldout/wasserstein") == ([200], [1.75])
