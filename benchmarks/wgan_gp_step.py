@@ -11,6 +11,10 @@ Both run on the CPU with the same number of threads. PyTorch is written as a car
 user would: the penalty is right (one epsilon and one norm an example, which the
 tutorial's code gets wrong for images), fakes for the critic carry no graph, and the
 generator's step computes no gradients for the critic's parameters.
+
+Run it on an idle machine: where others compete for the CPUs, PyTorch's OpenMP threads
+wait for one another and lose far more than XLA's, which flatters this project. The
+table gives the machine's load of the minute before.
 """
 
 import argparse
@@ -213,7 +217,8 @@ def show(result: dict[str, Any]) -> None:
         f"the pairs of blocks: {result['ratio_10_percent']:.2f} to "
         f"{result['ratio_90_percent']:.2f}\n"
         f"  input    {result['pipeline_ms']:8.3f} ms  making the host's batch: "
-        f"{result['pipeline_share']:.1%} of a jaxgan step"
+        f"{result['pipeline_share']:.1%} of a jaxgan step\n"
+        f"  load     {result['load_before']:8.2f}     of the machine before the run"
     )
 
 
@@ -225,6 +230,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the numbers there")
     flags = parser.parse_args()
     threads = limit_threads(flags.threads)
+    load = os.getloadavg()[0]
 
     import jax
     import torch
@@ -246,6 +252,7 @@ def main() -> None:
         "jax": jax.__version__,
         "torch": torch.__version__,
         "threads": threads,
+        "load_before": load,
         "blocks": flags.blocks,
         "iterations": flags.iterations,
         "steps_per_call": ours.steps_per_call,

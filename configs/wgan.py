@@ -37,8 +37,19 @@ BASE = {
         "ema_decay": 0.0,  # 0.999 or more keeps a moving average for samples
         "sample_batch_norm": "batch",  # the authors'; or running
     },
-    "generator": {"name": "dcgan_5x5", "width": 32, "norm": "batch", "output": "tanh"},
-    "critic": {"name": "dcgan_5x5", "width": 32, "norm": "batch"},
+    "generator": {
+        "name": "mlp",
+        "hidden": (256, 256),
+        "activation": "relu",  # or leaky_relu, slope 0.2
+        "output": "tanh",  # or sigmoid, linear
+        "initializer": "he_uniform",  # or glorot_uniform (Keras), torch
+    },
+    "critic": {
+        "name": "mlp",
+        "hidden": (256, 256),
+        "activation": "leaky_relu",
+        "initializer": "he_uniform",
+    },
     "optimizer": {
         # Ten times the paper's rate: the digits are small and the run is short.
         "generator": rmsprop(5e-4),
@@ -88,13 +99,13 @@ VARIANTS = {
             "hidden": (128, 256, 512),
             "activation": "leaky_relu",
             "output": "tanh",
-            "init": "glorot_uniform",
+            "initializer": "glorot_uniform",
         },
         "critic": {
             "name": "mlp",
             "hidden": (512, 256),
             "activation": "leaky_relu",
-            "init": "glorot_uniform",
+            "initializer": "glorot_uniform",
         },
         "optimizer": PAPER,
         "data": {"name": "tfds:mnist"},
@@ -167,13 +178,13 @@ VARIANTS = {
             "hidden": (512, 512, 512),
             "activation": "relu",
             "output": "linear",
-            "init": "he_uniform",
+            "initializer": "he_uniform",
         },
         "critic": {
             "name": "mlp",
             "hidden": (512, 512, 512),
             "activation": "relu",
-            "init": "he_uniform",
+            "initializer": "he_uniform",
         },
         "optimizer": TENSORFLOW,
         "data": {"name": "8gaussians", "batch_size": 256},
@@ -187,7 +198,7 @@ VARIANTS["image64_mlp"] = VARIANTS["image64"] | {
         "hidden": (512, 512, 512),
         "activation": "relu",
         "output": "linear",
-        "init": "torch",
+        "initializer": "torch",
     }
 }
 

@@ -41,8 +41,19 @@ BASE = {
         "ema_decay": 0.0,  # 0.999 or more keeps a moving average for samples
         "sample_batch_norm": "batch",  # the authors'; or running
     },
-    "generator": {"name": "dcgan_5x5", "width": 32, "norm": "none", "output": "tanh"},
-    "critic": {"name": "dcgan_5x5", "width": 32, "norm": "none"},
+    "generator": {
+        "name": "mlp",
+        "hidden": (256, 256),
+        "activation": "relu",  # or leaky_relu, slope 0.2
+        "output": "tanh",  # or sigmoid, linear
+        "initializer": "he_uniform",  # or glorot_uniform (Keras), torch
+    },
+    "critic": {
+        "name": "mlp",
+        "hidden": (256, 256),
+        "activation": "leaky_relu",
+        "initializer": "he_uniform",
+    },
     "optimizer": {
         # Ten times the paper's rate: the digits are small and the run is short.
         "generator": adam(1e-3, 0.5, 0.9),
@@ -89,9 +100,9 @@ VARIANTS = {
             "hidden": (128, 256),
             "activation": "relu",
             "output": "tanh",
-            "init": "torch",
+            "initializer": "torch",
         },
-        "critic": TUTORIAL_CRITIC | {"hidden": (256, 128), "init": "torch"},
+        "critic": TUTORIAL_CRITIC | {"hidden": (256, 128), "initializer": "torch"},
         "optimizer": {
             "generator": adam(1e-4, 0.5, 0.999),
             "critic": adam(1e-4, 0.5, 0.999),
@@ -107,9 +118,9 @@ VARIANTS = {
             "hidden": (128, 256, 512),
             "activation": "leaky_relu",
             "output": "tanh",
-            "init": "glorot_uniform",
+            "initializer": "glorot_uniform",
         },
-        "critic": TUTORIAL_CRITIC | {"hidden": (512, 256), "init": "glorot_uniform"},
+        "critic": TUTORIAL_CRITIC | {"hidden": (512, 256), "initializer": "glorot_uniform"},
         "optimizer": {
             "generator": adam(1e-4, 0.5, 0.9),
             "critic": adam(1e-4, 0.5, 0.9),
@@ -188,13 +199,13 @@ VARIANTS = {
             "hidden": (512, 512, 512),
             "activation": "relu",
             "output": "linear",
-            "init": "he_uniform",
+            "initializer": "he_uniform",
         },
         "critic": {
             "name": "mlp",
             "hidden": (512, 512, 512),
             "activation": "relu",
-            "init": "he_uniform",
+            "initializer": "he_uniform",
         },
         "optimizer": {
             "generator": adam(1e-4, 0.5, 0.9),

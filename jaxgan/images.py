@@ -60,17 +60,19 @@ def grid(images: np.ndarray, columns: int = 0, smallest: int = 32) -> np.ndarray
     """Return uint8 images [n, h, w, c] as one picture [H, W, c], row by row.
 
     Images whose side is under `smallest` pixels are enlarged by a whole factor,
-    without smoothing. `columns = 0` makes the grid as square as it gets.
+    without smoothing; grey lines of two pixels part the images. `columns = 0` makes
+    the grid as square as it gets.
     """
+    factor = math.ceil(smallest / min(images.shape[1:3]))
+    images = images.repeat(factor, axis=1).repeat(factor, axis=2)
     n, height, width, channels = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
-    filled = np.zeros((rows * columns, height, width, channels), np.uint8)
-    filled[:n] = images
-    picture = filled.reshape(rows, columns, height, width, channels)
-    picture = picture.swapaxes(1, 2).reshape(rows * height, columns * width, channels)
-    factor = math.ceil(smallest / min(height, width))
-    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+    cells = np.full((rows * columns, height + 2, width + 2, channels), 128, np.uint8)
+    cells[:n, :height, :width] = images
+    cells = cells.reshape(rows, columns, height + 2, width + 2, channels)
+    picture = cells.swapaxes(1, 2).reshape(rows * (height + 2), -1, channels)
+    return picture[:-2, :-2]
 
 
 def scatter(

@@ -2,10 +2,12 @@
 
 import gzip
 import hashlib
+import io
 import pathlib
 import subprocess
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ from jaxgan import data
 from jaxgan.data import Plan, embedded, idx, transforms
 from jaxgan.errors import UserError
 
-MNIST = pathlib.Path(__file__).parents[2] / "shared" / "data" / "mnist"
+SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
+MNIST = SHARED / "mnist"
+HORSES = SHARED / "horse2zebra" / "horse2zebra_256_q85.zip"
 
 generator = np.random.default_rng(0)
 
@@ -109,6 +113,11 @@ def test_idx_files_that_are_missing_or_too_long(tmp_path):
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(labels)
     with pytest.raises(UserError, match="5 labels for 6 images"):
         data.load("idx", dir=str(tmp_path), labels=True)
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(
+        idx_bytes(random_images(6, 4, 4), 0x803)
+    )
+    with pytest.raises(UserError, match=r"\(5, 4, 1\) and \(4, 4, 1\) in its two"):
+        data.load("idx", dir=str(tmp_path))
     (tmp_path / "train-images-idx3-ubyte").write_bytes(images + b"x")
     with pytest.raises(UserError, match="too long: 137 bytes found, 136 expected"):
         data.load("idx", dir=str(tmp_path))
@@ -285,6 +294,24 @@ def test_folder_of_gray_and_colour(tmp_path):
     expected = np.repeat(gray[..., None], 3, axis=-1)
     assert any((image == expected).all() for image in images)
     assert data.load("folder", dir=str(tmp_path), channels=1).shape == (4, 4, 1)
+
+
+@pytest.mark.skipif(not HORSES.is_file(), reason=f"no horse2zebra in {HORSES}")
+def test_folder_of_real_photographs(tmp_path):
+    with zipfile.ZipFile(HORSES) as archive:
+        names = [name for name in archive.namelist() if "/testA/" in name]
+        archive.extractall(tmp_path, names)
+    horses = data.load("folder", dir=str(tmp_path), image_size=64)
+    assert (len(horses.train), len(horses.heldout)) == (108, 12)
+    assert horses.shape == (64, 64, 3)
+    # Reducing 256 to 64 pixels keeps the mean of each image within rounding.
+    whole = data.load("folder", dir=str(tmp_path))
+    assert whole.shape == (256, 256, 3)
+    means = [
+        loaded.train.images.mean(axis=(1, 2, 3), dtype=float)
+        for loaded in (whole, horses)
+    ]
+    np.testing.assert_allclose(*means, atol=0.5)
 
 
 # transforms
@@ -480,6 +507,15 @@ def test_streaming_gives_the_same_bytes_as_memory(images_folder, start, k):
             assert one[key].tobytes() == other[key].tobytes()
     heldout = np.stack([streamed.heldout[i]["image"] for i in range(4)])
     np.testing.assert_array_equal(heldout, memory.heldout.images)
+
+
+def test_a_bar_shows_the_reading_on_a_terminal(images_folder, monkeypatch):
+    pytest.importorskip("tqdm")
+    stderr = io.StringIO()
+    stderr.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", stderr)
+    data.load("folder", dir=images_folder)
+    assert f"reading {images_folder}:" in stderr.getvalue()
 
 
 def test_cache_auto_goes_by_the_size(images_folder, monkeypatch):

@@ -61,22 +61,25 @@ def load(
         return _toy(name, image_size, channels, labels)
     if name in ("digits", "idx", "npz"):
         return _arrays(name, dir, image_size, channels, labels)
-    options = {"image_size": image_size, "channels": channels, "labels": labels}
     if name == "folder":
         _needs_dir(name, dir)
-        train, heldout, num_classes = folder.load(dir, **options)
+        train, heldout, shape, num_classes = folder.load(
+            dir, image_size=image_size, channels=channels, labels=labels
+        )
     elif name.startswith("tfds:"):
-        set_name = name.removeprefix("tfds:")
-        train, heldout, num_classes = tfds_source.load(set_name, dir, **options)
+        train, heldout, shape, num_classes = tfds_source.load(
+            name[5:], dir, image_size=image_size, channels=channels, labels=labels
+        )
     else:
         raise unknown("data.name", name, (*NAMES, "tfds:NAME"))
 
-    shape = train.form.shape
-    parts = (train, heldout) if heldout else split(train)
-    size = sum(len(part) for part in parts) * math.prod(shape)
+    if heldout is None:
+        train, heldout = split(train)
+    size = (len(train) + len(heldout)) * math.prod(shape)
     if cache == "memory" or (cache == "auto" and size <= MEMORY_LIMIT):
-        parts = [in_memory(part, shape, dir or name) for part in parts]
-    return Dataset(*parts, shape, num_classes, np.dtype(np.uint8))
+        train = in_memory(train, shape, dir or name)
+        heldout = in_memory(heldout, shape, dir or name)
+    return Dataset(train, heldout, shape, num_classes, np.dtype(np.uint8))
 
 
 def _toy(name: str, image_size: int, channels: int, labels: bool) -> Dataset:
@@ -84,11 +87,9 @@ def _toy(name: str, image_size: int, channels: int, labels: bool) -> Dataset:
     for field, value in fields.items():
         if value:
             raise UserError(f"data.{field} = {value}: {name} is a set of 2-D points")
-    parts = [
-        ArraySource(embedded.points(name, num, seed))
-        for seed, num in enumerate((TOY_EXAMPLES, TOY_HELDOUT))
-    ]
-    return Dataset(*parts, (2,), 0, np.dtype(np.float32))
+    train = ArraySource(embedded.points(name, TOY_EXAMPLES, seed=0))
+    heldout = ArraySource(embedded.points(name, TOY_HELDOUT, seed=1))
+    return Dataset(train, heldout, (2,), 0, np.dtype(np.float32))
 
 
 def _arrays(
@@ -108,8 +109,11 @@ def _arrays(
         for images, targets in parts.values()
     ]
     num_classes = 1 + max(int(s.labels.max()) for s in sources) if labels else 0
+    shape = sources[0].images.shape[1:]
+    if any(source.images.shape[1:] != shape for source in sources):
+        found = " and ".join(str(source.images.shape[1:]) for source in sources)
+        raise UserError(f"data.dir = {path}: images of {found} in its two parts")
     train, heldout = sources if len(sources) == 2 else split(sources[0])
-    shape = train.images.shape[1:]
     return Dataset(train, heldout, shape, num_classes, np.dtype(np.uint8))
 
 

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from jaxgan.data import transforms
-from jaxgan.data.sources import Example
+from jaxgan.data.sources import Example, Source
 from jaxgan.errors import UserError
 
 ENDINGS = (
@@ -33,7 +33,7 @@ class FolderSource:
 
 def load(
     folder: str, *, image_size: int, channels: int, labels: bool
-) -> tuple[FolderSource, FolderSource | None, int]:
+) -> tuple[Source, Source | None, tuple[int, int, int], int]:
     """Find the images of a folder, in all its subfolders, sorted by path.
 
     Where it has a subfolder `train`, that is the training set, and the first there is
@@ -48,8 +48,8 @@ def load(
       labels: the subfolders are classes, numbered in alphabetical order.
 
     Returns:
-      the training set, the held-out set or None, and the number of classes (0 without
-      `labels`).
+      the training set, the held-out set or None, the images' shape, and the number of
+      classes (0 without `labels`).
 
     Raises:
       UserError: no folder, no images, images outside class folders, a file that is no
@@ -72,10 +72,10 @@ def load(
     form = transforms.settle(headers, image_size, channels)
     train = FolderSource(paths, _numbers(root, paths, classes), form)
     if heldout is None:
-        return train, None, len(classes)
+        return train, None, form.shape, len(classes)
     paths = _find(heldout)
     numbers = _numbers(heldout, paths, classes)
-    return train, FolderSource(paths, numbers, form), len(classes)
+    return train, FolderSource(paths, numbers, form), form.shape, len(classes)
 
 
 def _find(root: pathlib.Path) -> list[str]:

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from jaxgan.data import sources
 from jaxgan.data.plan import Plan
 from jaxgan.data.sources import ArraySource, Source
 from jaxgan.errors import UserError
 
 # Batches read at the same time, and kept ready, when a set is streamed. Threads do, as
 # PIL decodes and files are read without holding Python's lock. A thread reads a whole
-# batch: one example at a time costs a hundred times more in locks than in reading MNIST.
+# batch: one example at a time costs a hundred times more, in locks, for MNIST.
 READ_THREADS, READ_AHEAD = 16, 16
 
 
@@ -80,12 +81,12 @@ def _streamed(
     if first is None:
         return
 
-    def read(batch: int) -> dict[str, np.ndarray]:
+    def read_batch(batch: int) -> dict[str, np.ndarray]:
         positions = batch * plan.batch_size + np.arange(rows.start, rows.stop)
-        return _stack([source[int(index)] for index in plan.stream(positions)])
+        return _stack(sources.read(source, plan.stream(positions).tolist()))
 
     start = plan.batches_before(first.start)
-    dataset = grain.MapDataset.range(start, 2**62).map(read)  # without end
+    dataset = grain.MapDataset.range(start, 2**62).map(read_batch)  # without end
     options = grain.ReadOptions(READ_THREADS, READ_AHEAD)
     stream = iter(dataset.to_iter_dataset(options))
     try:

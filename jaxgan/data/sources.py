@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
@@ -11,6 +11,9 @@ import numpy as np
 from jaxgan.errors import UserError
 
 Example = dict[str, Any]
+
+# Examples that a thread reads before it asks for more work.
+CHUNK = 64
 
 
 class Source(Protocol):
@@ -81,6 +84,15 @@ class Subset:
     def __getitem__(self, index: int) -> Example:
         return self.source[int(self.indices[index])]
 
+    def __getitems__(self, indices: Sequence[int]) -> list[Example]:
+        return read(self.source, [int(self.indices[index]) for index in indices])
+
+
+def read(source: Source, indices: Sequence[int]) -> list[Example]:
+    """Read several examples, at once where the source has `__getitems__`."""
+    at_once = getattr(source, "__getitems__", None)
+    return at_once(indices) if at_once else [source[index] for index in indices]
+
 
 def split(source: Source) -> tuple[Source, Source]:
     """Split off the last 10 % of a fixed permutation: (training set, held-out set).
@@ -112,22 +124,24 @@ def in_memory(source: Source, shape: tuple[int, ...], name: str) -> ArraySource:
     images = np.empty((len(source), *shape), np.uint8)
     labels = np.empty(len(source), np.int32)
 
-    def read(index: int) -> None:
-        example = source[index]
-        images[index], labels[index] = example["image"], example["label"]
+    def fill(first: int) -> None:
+        indices = range(first, min(first + CHUNK, len(source)))
+        for index, example in zip(indices, read(source, indices), strict=True):
+            images[index], labels[index] = example["image"], example["label"]
 
+    chunks = range(0, len(source), CHUNK)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = pool.map(read, range(len(source)))
-        for _ in _progress(done, len(source), f"reading {name}"):
+        for _ in _progress(pool.map(fill, chunks), len(chunks), f"reading {name}"):
             pass
     return ArraySource(images, labels)
 
 
-def _progress(iterable, total: int, title: str):
+def _progress(done: Iterator[None], total: int, title: str) -> Iterable[None]:
     if not sys.stderr.isatty():
-        return iterable
+        return done
     try:
         from tqdm import tqdm
     except ImportError:
-        return iterable
-    return tqdm(iterable, title, total, unit=" images", leave=False)
+        return done
+    bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    return tqdm(done, title, total, leave=False, bar_format=bar_format)

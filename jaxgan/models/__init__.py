@@ -36,9 +36,9 @@ CRITICS: dict[str, Callable[..., nn.Module]] = {
 CHOICES: dict[tuple[str, str, str], Any] = {
     ("generator", "mlp", "activation"): layers.ACTIVATIONS,
     ("generator", "mlp", "output"): layers.OUTPUTS,
-    ("generator", "mlp", "init"): mlp.INITS,
+    ("generator", "mlp", "initializer"): mlp.INITS,
     ("critic", "mlp", "activation"): layers.ACTIVATIONS,
-    ("critic", "mlp", "init"): mlp.INITS,
+    ("critic", "mlp", "initializer"): mlp.INITS,
     ("generator", "dcgan_5x5", "norm"): ("batch", "none"),
     ("generator", "dcgan_5x5", "output"): ("tanh", "sigmoid"),
     ("critic", "dcgan_5x5", "norm"): ("none", "layer", "batch"),

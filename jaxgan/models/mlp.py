@@ -1,8 +1,8 @@
 """Multilayer perceptrons, for points and for small images.
 
 With hidden = (512, 512, 512): MLP_G and MLP_D of martinarjovsky/WassersteinGAN
-(models/mlp.py: relu, linear, init 'torch'), and the toy networks of
-igul222/improved_wgan_training (gan_toy.py: relu, linear, init 'he_uniform').
+(models/mlp.py: relu, linear, initializer 'torch'), and the toy networks of
+igul222/improved_wgan_training (gan_toy.py: relu, linear, initializer 'he_uniform').
 """
 
 import math
@@ -39,9 +39,9 @@ def perceptron(inputs, module, features: int):
     (gan_toy.py: Linear without initialization). It computes in float32 at least.
     """
     for number, width in enumerate(module.hidden):
-        inputs = linear(inputs, width, module.init, module.dtype, f"hidden_{number}")
+        inputs = linear(inputs, width, module.initializer, module.dtype, f"hidden_{number}")
         inputs = layers.ACTIVATIONS[module.activation](inputs)
-    init = "glorot_uniform" if module.init == "he_uniform" else module.init
+    init = "glorot_uniform" if module.initializer == "he_uniform" else module.initializer
     return linear(inputs, features, init, None, "output")
 
 
@@ -52,7 +52,7 @@ class Generator(nn.Module):
     hidden: tuple[int, ...]
     activation: str
     output: str
-    init: str
+    initializer: str
     dtype: Dtype | None = None
 
     @nn.compact
@@ -67,7 +67,7 @@ class Critic(nn.Module):
 
     hidden: tuple[int, ...]
     activation: str
-    init: str
+    initializer: str
     dtype: Dtype | None = None
 
     @nn.compact
