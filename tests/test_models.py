@@ -796,8 +796,8 @@ G_MLP = {**TOY, "output": "linear"}
             "mlp",
             (2,),
             {**G_MLP, "initializer": "xavier"},
-            "generator.init = xavier: unknown; valid: glorot_uniform, he_uniform, "
-            "torch; nearest: he_uniform",
+            "generator.initializer = xavier: unknown; valid: glorot_uniform, "
+            "he_uniform, torch; nearest: he_uniform",
         ),
         (
             "generator",

@@ -38,10 +38,12 @@ def perceptron(inputs, module, features: int):
     The output layer is not followed by a ReLU, so that 'he_uniform' leaves it at Glorot
     (gan_toy.py: Linear without initialization). It computes in float32 at least.
     """
+    init = module.initializer
     for number, width in enumerate(module.hidden):
-        inputs = linear(inputs, width, module.initializer, module.dtype, f"hidden_{number}")
+        inputs = linear(inputs, width, init, module.dtype, f"hidden_{number}")
         inputs = layers.ACTIVATIONS[module.activation](inputs)
-    init = "glorot_uniform" if module.initializer == "he_uniform" else module.initializer
+    if init == "he_uniform":
+        init = "glorot_uniform"
     return linear(inputs, features, init, None, "output")
 
 
