@@ -12,7 +12,7 @@ from jaxgan.config import from_variant
 
 
 def adam(learning_rate: float, b1: float, b2: float, decay_steps: int = 0) -> dict:
-    """Return an optimizer's fields; decay_steps counts generator steps, 0 = constant."""
+    """Return an optimizer's fields; decay_steps counts generator steps, 0 = never."""
     return {
         "name": "adam",
         "learning_rate": learning_rate,
@@ -84,15 +84,11 @@ BASE = {
     "eval": {"heldout_examples": 512},
 }
 
-# Tutorials 10 and 11 are on MNIST in [-1, 1]; what they leave open is marked so.
-TUTORIAL_CRITIC = {
-    "name": "mlp",
-    "activation": "leaky_relu",
-}
 LONG = {"log_steps": 100, "sample_steps": 1000, "checkpoint_steps": 1000}
 
 VARIANTS = {
-    # Tutorial 11: 247,440 and 233,985 parameters. Open: batch, latents' number.
+    # Tutorial 11: 247,440 and 233,985 parameters, on MNIST in [-1, 1]. It leaves open
+    # the batch.
     "tutorial": {
         "gan": {"latent_size": 100},
         "generator": {
@@ -102,7 +98,12 @@ VARIANTS = {
             "output": "tanh",
             "initializer": "torch",
         },
-        "critic": TUTORIAL_CRITIC | {"hidden": (256, 128), "initializer": "torch"},
+        "critic": {
+            "name": "mlp",
+            "hidden": (256, 128),
+            "activation": "leaky_relu",
+            "initializer": "torch",
+        },
         "optimizer": {
             "generator": adam(1e-4, 0.5, 0.999),
             "critic": adam(1e-4, 0.5, 0.999),
@@ -110,7 +111,8 @@ VARIANTS = {
         "data": {"name": "tfds:mnist"},
         "train": LONG | {"num_steps": 20_000},
     },
-    # Tutorial 10 with its penalty: 579,728 and 533,505 parameters. Open: optimizer.
+    # Tutorial 10 with its penalty: 579,728 and 533,505 parameters. It leaves open the
+    # optimizer (here gan_mnist.py's), the batch and the number of latents.
     "tutorial10": {
         "gan": {"latent_size": 100},
         "generator": {
@@ -120,7 +122,12 @@ VARIANTS = {
             "output": "tanh",
             "initializer": "glorot_uniform",
         },
-        "critic": TUTORIAL_CRITIC | {"hidden": (512, 256), "initializer": "glorot_uniform"},
+        "critic": {
+            "name": "mlp",
+            "hidden": (512, 256),
+            "activation": "leaky_relu",
+            "initializer": "glorot_uniform",
+        },
         "optimizer": {
             "generator": adam(1e-4, 0.5, 0.9),
             "critic": adam(1e-4, 0.5, 0.9),

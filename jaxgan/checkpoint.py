@@ -5,6 +5,7 @@ finished checkpoint gets a file of SHA-256 sums. One without it was cut short be
 its last byte and the sums, and counts as damaged.
 """
 
+import errno
 import functools
 import hashlib
 import json
@@ -24,6 +25,10 @@ from jaxgan.types import GanState
 SUMS = "checksums.json"
 
 
+class SaveFailed(Exception):
+    """A checkpoint could not be written: says why, and what is kept."""
+
+
 class Checkpoints:
     """The checkpoints of one run, for the process that trains.
 
@@ -34,6 +39,7 @@ class Checkpoints:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory.absolute()
         self._unsummed: int | None = None
+        self._failed = False
         self._manager = ocp.CheckpointManager(
             self.directory,
             options=ocp.CheckpointManagerOptions(
@@ -44,8 +50,17 @@ class Checkpoints:
         )
 
     def save(self, step: int, state: GanState, loop: dict[str, Any]) -> None:
-        """Start saving host copies of a state; waits for the save before it alone."""
+        """Start saving host copies of a state; waits for the save before it alone.
+
+        Raises:
+            SaveFailed: this save has no room, or the one before it failed.
+        """
         self.wait()
+        # Asked first, because Orbax answers a full disk with pages of tracebacks.
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + 2**20
+        if shutil.disk_usage(self.directory).free < needed:
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise self._failure(step, full)
         self._manager.save(
             step,
             args=ocp.args.Composite(
@@ -61,12 +76,29 @@ class Checkpoints:
             self.wait()
 
     def wait(self) -> None:
-        """Wait until the last save is on disk, with its checksums."""
-        self._manager.wait_until_finished()
-        self._manager.check_for_errors()
-        if self._unsummed is not None:
-            write_sums(self.directory / str(self._unsummed))
-            self._unsummed = None
+        """Wait until the last save is on disk, with its checksums.
+
+        Raises:
+            SaveFailed: it could not be written.
+        """
+        step, self._unsummed = self._unsummed, None
+        try:
+            self._manager.wait_until_finished()
+            self._manager.check_for_errors()
+            if step is not None:
+                write_sums(self.directory / str(step))
+        except Exception as error:  # Orbax has no class of its own for a full disk
+            self._failed = True
+            raise self._failure(step, error) from error
+
+    def _failure(self, step: int | None, error: Exception) -> "SaveFailed":
+        reason = "no space left on device" if is_full(error) else str(error)
+        latest = self.latest()
+        kept = "none was" if latest is None else f"that of step {latest} is"
+        return SaveFailed(
+            f"{self.directory}: checkpoint {step} could not be written ({reason}); "
+            f"{kept} kept, and the same command goes on from there"
+        )
 
     def restore(self, like: GanState) -> tuple[GanState, dict[str, Any]] | None:
         """Return the newest sound checkpoint, or None; moves damaged ones aside.
@@ -86,14 +118,15 @@ class Checkpoints:
         return None
 
     def latest(self) -> int | None:
-        """Return the step of the newest checkpoint, None without any."""
-        steps = steps_in(self.directory)
-        return steps[-1] if steps else None
+        """Return the step of the newest finished checkpoint, None without any."""
+        sound = [s for s in steps_in(self.directory) if has_sums(self.directory, s)]
+        return sound[-1] if sound else None
 
     def close(self) -> None:
         """Wait for the last save and release Orbax's threads."""
-        self.wait()
-        self._manager.close()
+        if not self._failed:
+            self.wait()
+            self._manager.close()
 
 
 def as_dict(state: GanState) -> dict[str, Any]:
@@ -108,6 +141,18 @@ def steps_in(directory: Path) -> list[int]:
     if not directory.is_dir():
         return []
     return sorted(int(p.name) for p in directory.iterdir() if p.name.isdigit())
+
+
+def has_sums(directory: Path, step: int) -> bool:
+    """Return whether a checkpoint was finished, without reading it."""
+    return (directory / str(step) / SUMS).exists()
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether an error says that a disk is full."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return "No space left" in str(error) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def read(directory: Path, step: int, like: GanState) -> tuple[GanState, dict[str, Any]]:

@@ -1,6 +1,5 @@
 """What every verb shares: flags, exit codes, one-line errors."""
 
-import errno
 import os
 import runpy
 import sys
@@ -11,6 +10,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from jaxgan import config as configs
+from jaxgan.checkpoint import SaveFailed, is_full
 from jaxgan.errors import UserError, unknown
 from jaxgan.train import TrainingFailed
 
@@ -24,7 +24,8 @@ def run(verb: Verb, define: Define, about: str, argv: Sequence[str] | None) -> i
     0 done, 2 the user's mistake, 1 training or a file system failed; the last two
     print one line `jaxgan: error: ...` on stderr and no traceback.
     """
-    logging.set_verbosity(logging.ERROR)
+    # Orbax logs the traceback of an error that it raises as well.
+    logging.set_verbosity(logging.FATAL)
     arguments = ["jaxgan", *(sys.argv[1:] if argv is None else argv)]
     values = flags.FlagValues()
     define(values)
@@ -36,7 +37,7 @@ def run(verb: Verb, define: Define, about: str, argv: Sequence[str] | None) -> i
         return verb(values)
     except UserError as error:
         return failed(str(error), 2)
-    except TrainingFailed as error:
+    except (TrainingFailed, SaveFailed) as error:
         return failed(str(error), 1)
     except OSError as error:
         if error.errno is None:
@@ -50,11 +51,6 @@ def failed(message: str, code: int) -> int:
     """Print the error's one line and return the exit code."""
     print(f"jaxgan: error: {' '.join(message.split())}", file=sys.stderr)
     return code
-
-
-def is_full(error: OSError) -> bool:
-    """Return whether the error says that a disk is full."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def parse(values: flags.FlagValues, arguments: list[str]) -> None:

@@ -26,6 +26,11 @@ FREE_ON_RESUME = (
     "eval.",
 )
 
+BOOLS = {"true": True, "false": False}
+
+# A field that the config of each GAN has and the other's has not.
+OWN_FIELDS = {"wgan": "gan.clip", "wgan_gp": "gan.penalty"}
+
 CHOICES = {
     "gan.name": ("wgan", "wgan_gp"),
     "gan.latent": ("normal", "uniform"),
@@ -115,9 +120,13 @@ def set_field(config: ConfigDict, field: str, text: str) -> None:
     if field not in fields:
         raise unknown("config field", field, fields)
     kind = type(fields[field])
+    if kind is list:
+        raise UserError(
+            f"{field} = {text}: give a tuple as a flag, --config.{field}='(64, 64)'"
+        )
     try:
-        value = json.loads(text.lower()) if kind is bool else kind(text)
-    except ValueError as error:
+        value = BOOLS[text.lower()] if kind is bool else kind(text)
+    except (ValueError, KeyError) as error:
         raise UserError(f"{field} = {text}: must be {kind.__name__}") from error
     with config.unlocked():
         config.update_from_flattened_dict({field: value})
@@ -164,7 +173,10 @@ def problems_of(fields: Mapping[str, Any]) -> Iterator[str]:
         "must be 1, 3, or 0 for as many as the data has",
     )
     yield from wrong(["train.seed"], lambda x: x >= 2**31, "must be below 2^31")
-    if fields.get("gan.name") == "wgan_gp":
+    own = OWN_FIELDS.get(fields["gan.name"])
+    if own is not None and own not in fields:
+        yield f"gan.name = {fields['gan.name']}: no {own} here; use its own config"
+    if fields["gan.name"] == "wgan_gp":
         yield from wrong(
             ("critic.norm", "critic.batch_norm"),
             lambda x: x in ("batch", True),

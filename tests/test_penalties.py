@@ -100,9 +100,7 @@ def test_epsilon_is_uniform():
 def test_dragan_noise_has_the_given_variance():
     """With D = |x|^2 / 2 at x = 0, E norm^2 = n c; here n = 64 and c = 10."""
     real = jnp.zeros((2048, 64))
-    found = penalties.dragan(
-        bilinear, KEY, real, real, noise_variance=10.0, target=1.0
-    )
+    found = penalties.dragan(bilinear, KEY, real, real, noise_variance=10.0, target=1.0)
     # E (r - 1)^2 = E r^2 - 2 E r + 1
     assert found.value + 2 * found.gradient_norm - 1 == pytest.approx(640, rel=0.01)
 
@@ -153,7 +151,9 @@ def test_second_order_gradient_against_finite_differences(penalty):
                     for sign in (1, -1)
                 ]
                 difference = (moved[0] - moved[1]) / (2 * step)
-                assert gradient[name][index] == pytest.approx(float(difference), abs=1e-7)
+                assert gradient[name][index] == pytest.approx(
+                    float(difference), abs=1e-7
+                )
 
 
 @pytest.mark.parametrize("penalty", ["gradient_penalty", "dragan", "r1"])
@@ -197,7 +197,9 @@ def test_all_products_of_the_penalty_are_at_highest_precision(outside):
     products = text.count("dot_general[")
     assert products >= 5
     assert text.count("precision=(Precision.HIGHEST, Precision.HIGHEST)") == products
-    assert "bf16" not in text.split("convert_element_type", 1)[1].split("dot_general")[1]
+    assert (
+        "bf16" not in text.split("convert_element_type", 1)[1].split("dot_general")[1]
+    )
 
 
 def test_critic_that_mixes_examples_is_caught():

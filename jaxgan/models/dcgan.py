@@ -3,6 +3,8 @@
 Source: martinarjovsky/WassersteinGAN, models/dcgan.py and main.py (weights_init).
 """
 
+from typing import Any
+
 import flax.linen as nn
 from flax.typing import Dtype
 
@@ -85,9 +87,9 @@ class Critic(nn.Module):
     @nn.compact
     def __call__(self, images, *, train: bool):
         """Return scores [b] for images [b, h, w, c]."""
-        activation, options = layers.ACTIVATIONS["leaky_relu"], {"use_bias": False}
+        activation = layers.ACTIVATIONS["leaky_relu"]
         width, side = self.width, images.shape[1] // 2
-        options["dtype"] = self.dtype
+        options: dict[str, Any] = {"use_bias": False, "dtype": self.dtype}
         x = layers.conv(width, 4, KERNEL, stride=2, name="input", **options)(images)
         x = activation(x)
         for number in range(self.extra_layers):

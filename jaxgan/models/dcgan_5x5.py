@@ -52,8 +52,8 @@ class Generator(nn.Module):
         width = self.width * 2 ** (depth - 1)
 
         init = kernel_init(side, None)
-        x = layers.dense(start**2 * width, init, dtype=self.dtype, name="input")
-        x = x(latents)
+        features = start**2 * width
+        x = layers.dense(features, init, dtype=self.dtype, name="input")(latents)
         if side == 64:
             # gan_64x64.py normalises the first map by channel, the others by feature.
             x = x.reshape(-1, start, start, width)

@@ -5,6 +5,8 @@ upsamples before a block's second convolution, the code before its first: this f
 the code, whose scores the paper reports.
 """
 
+from typing import Any
+
 import flax.linen as nn
 from flax.typing import Dtype
 
@@ -34,11 +36,13 @@ class UpBlock(nn.Module):
 
     def normalise(self, inputs, labels, train: bool, name: str):
         """Apply BatchNorm, conditional where there are classes."""
-        options = {"axis_name": self.axis_name, "dtype": self.dtype, "name": name}
+        axis_name, dtype = self.axis_name, self.dtype
         if self.num_classes == 0:
-            return layers.batch_norm(train, **options)(inputs)
-        norm = layers.ConditionalBatchNorm(self.num_classes, **options)
-        return norm(inputs, labels, train=train)
+            norm = layers.batch_norm(train, axis_name=axis_name, dtype=dtype, name=name)
+            return norm(inputs)
+        return layers.ConditionalBatchNorm(
+            self.num_classes, axis_name, dtype, name=name
+        )(inputs, labels, train=train)
 
 
 class Generator(nn.Module):
@@ -62,9 +66,9 @@ class Generator(nn.Module):
         """
         if self.num_classes > 0 and labels is None:
             raise ValueError("a conditional generator needs labels [b]")
-        options = {"axis_name": self.axis_name, "dtype": self.dtype}
-        x = layers.dense(16 * self.width, GLOROT, dtype=self.dtype, name="input")
-        x = x(latents).reshape(-1, 4, 4, self.width)
+        options: dict[str, Any] = {"axis_name": self.axis_name, "dtype": self.dtype}
+        project = layers.dense(16 * self.width, GLOROT, dtype=self.dtype, name="input")
+        x = project(latents).reshape(-1, 4, 4, self.width)
         for number in range(3):
             name = f"block_{number}"
             block = UpBlock(self.width, self.num_classes, **options, name=name)

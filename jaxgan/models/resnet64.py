@@ -4,6 +4,8 @@ Source: igul222/improved_wgan_training, gan_64x64.py (ResidualBlock, GoodGenerat
 GoodDiscriminator).
 """
 
+from typing import Any
+
 import flax.linen as nn
 from flax.typing import Dtype
 
@@ -72,9 +74,9 @@ class Generator(nn.Module):
 
         Labels change nothing; `train` normalises by the batch's statistics.
         """
-        options = {"axis_name": self.axis_name, "dtype": self.dtype}
-        x = layers.dense(128 * self.width, GLOROT, dtype=self.dtype, name="input")
-        x = x(latents).reshape(-1, 4, 4, 8 * self.width)
+        options: dict[str, Any] = {"axis_name": self.axis_name, "dtype": self.dtype}
+        project = layers.dense(128 * self.width, GLOROT, dtype=self.dtype, name="input")
+        x = project(latents).reshape(-1, 4, 4, 8 * self.width)
         for number, factor in enumerate((8, 4, 2, 1)):
             block = UpBlock(factor * self.width, **options, name=f"block_{number}")
             x = block(x, train=train)

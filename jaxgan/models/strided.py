@@ -48,7 +48,7 @@ def conv_by_phases(inputs, kernel, padding):
     Tap k of output i reads input 2 i + k - low, so that taps of one parity read
     inputs of one parity.
     """
-    total = 0
+    parts = []
     for phase in product((0, 1), (0, 1)):
         first, pads = [], []
         for axis, (parity, (low, high)) in enumerate(zip(phase, padding, strict=True)):
@@ -59,14 +59,15 @@ def conv_by_phases(inputs, kernel, padding):
             phase_size = len(range(parity, size, 2))
             phase_taps = len(range(first[-1], taps, 2))
             pads.append((before, outputs - phase_size - before + phase_taps - 1))
-        total += lax.conv_general_dilated(
+        part = lax.conv_general_dilated(
             inputs[:, phase[0] :: 2, phase[1] :: 2],
             kernel[first[0] :: 2, first[1] :: 2],
             window_strides=(1, 1),
             padding=pads,
             dimension_numbers=LAYOUT,
         )
-    return total
+        parts.append(part)
+    return sum(parts[1:], start=parts[0])
 
 
 def transposed_by_phases(inputs, kernel):
