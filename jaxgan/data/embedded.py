@@ -7,6 +7,8 @@ import numpy as np
 from jaxgan.errors import UserError
 
 TOY_SETS = ("8gaussians", "25gaussians", "swissroll")
+# Standard deviation of one component, in the units of the points.
+DEVIATIONS = {"8gaussians": 0.02 / 1.414, "25gaussians": 0.05 / 2.828}
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
@@ -66,12 +68,10 @@ def points(name: str, num: int, seed: int) -> np.ndarray:
     modes = centers(name)
     if name == "8gaussians":
         chosen = generator.integers(len(modes), size=num)
-        deviation = 0.02 / 1.414
     else:
         chosen = generator.permutation(np.arange(num) % len(modes))
-        deviation = 0.05 / 2.828
     noise = generator.standard_normal((num, 2), np.float32)
-    return modes[chosen] + np.float32(deviation) * noise
+    return modes[chosen] + np.float32(DEVIATIONS[name]) * noise
 
 
 def _sklearn_datasets(name: str):

@@ -1,0 +1,106 @@
+"""Score a run: `python -m jaxgan.evaluate --workdir=runs/wgan_gp`.
+
+Prints a table and appends a line to WORKDIR/evaluation.jsonl for each checkpoint.
+`wasserstein` is the exact Wasserstein-1 distance, by optimal assignment, from samples
+to held-out examples, beside that of training examples; `modes` counts the modes of
+toy sets.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+
+def define(values: flags.FlagValues) -> None:
+    """Define the verb's flags."""
+    flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
+    flags.DEFINE_string(
+        "step",
+        None,
+        "step of the checkpoint, or all; the newest if not given",
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "metrics",
+        None,
+        "wasserstein, modes; those that the data admits if not given",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "num_samples",
+        2000,
+        "number of samples; of the distance no more than held-out examples",
+        flag_values=values,
+        lower_bound=2,
+    )
+    flags.DEFINE_string(
+        "data_dir",
+        None,
+        "folder of the data, where it is no longer the run's data.dir",
+        flag_values=values,
+    )
+
+
+def verb(values: flags.FlagValues) -> int:
+    """Score, print and append; returns 0."""
+    import json
+
+    from jaxgan import sampling, scores
+    from jaxgan.errors import UserError
+
+    if not values.workdir:
+        raise UserError("--workdir: needed, the folder of a run")
+    workdir = Path(values.workdir)
+    dataset, rows = None, []
+    for step in chosen_steps(workdir, values.step):
+        run = sampling.load_run(workdir, step)
+        if values.data_dir:
+            run.config.data.dir = values.data_dir
+        dataset = dataset or scores.dataset_of(run)
+        names = values.metrics or scores.default_names(run)
+        rows.append(scores.score(run, names, values.num_samples, dataset))
+        with open(workdir / "evaluation.jsonl", "a") as file:
+            file.write(json.dumps(rows[-1]) + "\n")
+    print(table(rows))
+    return 0
+
+
+def chosen_steps(workdir: Path, text: str | None) -> list[int | None]:
+    """Return the checkpoints that `--step` names; None is the newest sound one."""
+    from jaxgan import checkpoint
+    from jaxgan.errors import UserError
+
+    if text is None:
+        return [None]
+    if text == "all":
+        return list(checkpoint.steps_in(workdir / "checkpoints")) or [None]
+    if not text.isdigit():
+        raise UserError(f"--step = {text}: must be a step's number, or all")
+    return [int(text)]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as aligned text, their keys as the heading."""
+    texts = [[*rows[0]]] + [
+        [f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()]
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in texts
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Score a run; returns the exit code."""
+    from jaxgan import cli
+
+    return cli.run(verb, define, __doc__ or "", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
