@@ -155,18 +155,24 @@ def is_full(error: BaseException) -> bool:
     return "No space left" in str(error) or "RESOURCE_EXHAUSTED" in str(error)
 
 
-def read(directory: Path, step: int, like: GanState) -> tuple[GanState, dict[str, Any]]:
+def read(
+    directory: Path, step: int, like: GanState, partial: bool = False
+) -> tuple[GanState, dict[str, Any]]:
     """Return the state, as numpy arrays, and the loop's numbers of one checkpoint.
+
+    `partial` lets the checkpoint hold more arrays than `like` has.
 
     Raises:
         UserError: the checkpoint does not fit `like`.
     """
     path = directory.absolute() / str(step)
     wanted = as_dict(like)
-    abstract = {name: np.empty(x.shape, x.dtype) for name, x in wanted.items()}
     with ocp.StandardCheckpointer() as reader:
         stored = reader.metadata(path / "state").item_metadata.tree
-        check_fits(path, stored, wanted)
+    compared = stored.keys() & wanted.keys() if partial else stored.keys()
+    check_fits(path, {name: stored[name] for name in compared}, wanted)
+    abstract = {name: np.empty(x.shape, x.dtype) for name, x in stored.items()}
+    with ocp.StandardCheckpointer() as reader:
         arrays = reader.restore(path / "state", abstract)
     state = jax.tree.unflatten(
         jax.tree.structure(like), [arrays[name] for name in wanted]

@@ -17,6 +17,7 @@ from jaxgan.checkpoint import Checkpoints
 from jaxgan.data.plan import Plan
 from jaxgan.errors import UserError
 from jaxgan.process import Profiler, StopSignals
+from jaxgan.turns import generator_variables
 from jaxgan.types import Batch, Gan, GanState, Metrics
 from jaxgan.writers import Means, Writers
 
@@ -98,17 +99,19 @@ def first_state(
 
 def warm_start(state: GanState, workdir: Path) -> GanState:
     """Return `state` with the networks of another run; optimizers start anew."""
-    folder = workdir / "checkpoints"
-    other, _ = checkpoint.read(folder, checkpoint.sound_step(folder), state)
-    return state.replace(
-        generator=state.generator.replace(
-            params=other.generator.params, batch_stats=other.generator.batch_stats
-        ),
-        critic=state.critic.replace(
-            params=other.critic.params, batch_stats=other.critic.batch_stats
-        ),
-        memory=other.memory,
+    networks = GanState(
+        step=state.step,
+        generator=state.generator.replace(opt_state=()),
+        critic=state.critic.replace(opt_state=()),
     )
+    folder = workdir / "checkpoints"
+    step = checkpoint.sound_step(folder)
+    other, _ = checkpoint.read(folder, step, networks, partial=True)
+    state = state.replace(
+        generator=other.generator.replace(opt_state=state.generator.opt_state),
+        critic=other.critic.replace(opt_state=state.critic.opt_state),
+    )
+    return state.replace(memory=generator_variables(state)) if state.memory else state
 
 
 def describe(config: ConfigDict) -> str:

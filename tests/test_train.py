@@ -1,0 +1,260 @@
+"""The loop as users meet it: killed, stopped, damaged, resumed, extended."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+from runs import (
+    final_bytes,
+    kill_at,
+    lines,
+    pictures,
+    run,
+    run_until,
+    write_config,
+)
+
+from jaxgan import checkpoint, train
+from jaxgan.writers import Means, cut_lines_after
+
+LAST = 60
+
+
+@pytest.fixture(scope="module")
+def runs_of(tmp_path_factory):
+    """A whole run of each Gan that nothing disturbed."""
+    folders = {}
+    for gan in ("wgan", "wgan_gp"):
+        folders[gan] = folder = tmp_path_factory.mktemp(gan)
+        path = write_config(folder, gan)
+        done = run("main", f"--config={path}", f"--workdir={folder / 'run'}")
+        assert done.returncode == 0, done.stderr
+    return folders
+
+
+@pytest.fixture(params=["wgan", "wgan_gp"])
+def either(request, runs_of):
+    return runs_of[request.param]
+
+
+@pytest.fixture
+def undisturbed(runs_of):
+    return runs_of["wgan_gp"]
+
+
+def assert_same_run(folder, workdir):
+    assert final_bytes(workdir, LAST) == final_bytes(folder / "run", LAST)
+    assert lines(workdir) == lines(folder / "run")
+    assert pictures(workdir) == pictures(folder / "run")
+
+
+def config_of(folder):
+    return f"--config={next(folder.glob('wgan*.py'))}"
+
+
+def test_files_and_metrics_of_a_run(either):
+    workdir = either / "run"
+    rows = lines(workdir)
+    assert [row["step"] for row in rows] == [10, 20, 30, 40, 50, 60]
+    names = {
+        "critic/loss",
+        "critic/wasserstein",
+        "generator/loss",
+        "heldout/wasserstein",
+        "learning_rate/generator",
+        "learning_rate/critic",
+    }
+    gan = json.loads((workdir / "config.json").read_text())["gan"]["name"]
+    names |= {
+        "wgan": {"critic/weights_at_clip"},
+        "wgan_gp": {"critic/gradient_penalty", "critic/gradient_norm"},
+    }[gan]
+    for row in rows:
+        assert set(row) == names | {"step"}
+        assert np.all(np.isfinite(list(row.values())))
+    assert sorted(pictures(workdir)) == [
+        f"step_{step:08d}.png" for step in (20, 40, 60)
+    ]
+    assert checkpoint.steps_in(workdir / "checkpoints") == [40, 50, 60]
+    assert list(workdir.glob("events.out.tfevents.*"))
+
+
+def test_killed_twice_and_resumed_ends_with_the_same_bytes(either, tmp_path):
+    config = config_of(either)
+    for step in (20, 40):
+        kill_at(step, tmp_path / "run", config)
+    done = run("main", config, f"--workdir={tmp_path / 'run'}")
+    assert done.returncode == 0, done.stderr
+    assert "training from step" in done.stdout
+    assert_same_run(either, tmp_path / "run")
+
+
+def test_single_steps_and_sigterm_between_lines_give_the_same_bytes(
+    undisturbed, tmp_path
+):
+    """Stopped inside the window of a line, whose means go on where they were."""
+    config = config_of(undisturbed)
+    single = "--config.train.steps_per_call=1"
+    workdir = tmp_path / "run"
+    code, output = run_until(signal.SIGTERM, 20, workdir, config, single)
+    assert code == 143, output
+    stopped = checkpoint.steps_in(workdir / "checkpoints")[-1]
+    assert f"step {stopped} is saved" in output
+    done = run("main", config, f"--workdir={workdir}")
+    assert done.returncode == 0, done.stderr
+    assert f"training from step {stopped}" in done.stdout
+    assert_same_run(undisturbed, workdir)
+
+
+def test_damaged_newest_checkpoint(undisturbed, tmp_path):
+    config, workdir = config_of(undisturbed), tmp_path / "run"
+    kill_at(50, workdir, config)
+    newest = checkpoint.steps_in(workdir / "checkpoints")[-1]
+    files = [p for p in (workdir / f"checkpoints/{newest}").rglob("*") if p.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 3] ^= 4
+    largest.write_bytes(content)
+    done = run("main", config, f"--workdir={workdir}")
+    assert done.returncode == 0, done.stderr
+    assert f"checkpoint {newest} is damaged" in done.stderr
+    assert (workdir / "damaged" / str(newest)).is_dir()
+    assert_same_run(undisturbed, workdir)
+
+
+def test_sigint_exits_130_and_a_finished_run_goes_on(undisturbed, tmp_path):
+    config, workdir = config_of(undisturbed), tmp_path / "run"
+    shorter = "--config.train.num_steps=30"
+    code, _ = run_until(signal.SIGINT, 10, workdir, config, shorter)
+    assert code == 130
+    assert run("main", config, shorter, f"--workdir={workdir}").returncode == 0
+    again = run("main", config, shorter, f"--workdir={workdir}")
+    assert again.returncode == 0
+    assert "finished at step 30" in again.stdout
+    assert run("main", config, f"--workdir={workdir}").returncode == 0
+    assert lines(workdir) == lines(undisturbed / "run")
+    assert final_bytes(workdir, LAST) == final_bytes(undisturbed / "run", LAST)
+
+
+def test_another_config_is_refused_with_a_table(undisturbed):
+    workdir = undisturbed / "run"
+    before = final_bytes(workdir, LAST), lines(workdir)
+    done = run(
+        "main",
+        config_of(undisturbed),
+        f"--workdir={workdir}",
+        "--config.data.batch_size=16",
+        "--config.optimizer.critic.learning_rate=0.5",
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("jaxgan: error: ")
+    assert done.stderr.count("\n") == 1
+    assert "data.batch_size: stored 8, given 16" in done.stderr
+    assert "optimizer.critic.learning_rate: stored" in done.stderr
+    fewer = run(
+        "main",
+        config_of(undisturbed),
+        f"--workdir={workdir}",
+        "--config.train.num_steps=50",
+    )
+    assert fewer.returncode == 2
+    assert "is at step 60 already" in fewer.stderr
+    assert (final_bytes(workdir, LAST), lines(workdir)) == before
+
+
+def test_loss_that_is_not_finite(tmp_path):
+    config = write_config(tmp_path)
+    workdir = tmp_path / "run"
+    assert (
+        run(
+            "main",
+            f"--config={config}",
+            f"--workdir={workdir}",
+            "--config.train.num_steps=20",
+        ).returncode
+        == 0
+    )
+    wild = tmp_path / "wild"
+    done = run(
+        "main",
+        f"--config={config}",
+        f"--workdir={wild}",
+        f"--config.train.init_from={workdir}",
+        "--config.optimizer.critic.name=sgd",
+        "--config.optimizer.critic.learning_rate=1e30",
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("jaxgan: error: training failed at step ")
+    assert "is not finite" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert checkpoint.steps_in(wild / "checkpoints") == []
+    assert checkpoint.sound_step(workdir / "checkpoints") == 20
+
+
+def test_warm_start_takes_the_networks_and_nothing_else(undisturbed, tmp_path):
+    """With a learning rate of nearly 0 the networks stay those of the other run."""
+    other = undisturbed / "run"
+    done = run(
+        "main",
+        config_of(undisturbed),
+        f"--workdir={tmp_path / 'run'}",
+        f"--config.train.init_from={other}",
+        "--config.train.num_steps=5",
+        "--config.optimizer.critic.learning_rate=1e-30",
+        "--config.optimizer.generator.learning_rate=1e-30",
+    )
+    assert done.returncode == 0, done.stderr
+    found, wanted = final_bytes(tmp_path / "run", 5), final_bytes(other, LAST)
+    names = [name for name in wanted if "/params/" in name and "memory" not in name]
+    assert names
+    assert all(found[name] == wanted[name] for name in names)
+    moments = "critic/opt_state/nu/"
+    assert any(found[n] != wanted[n] for n in wanted if n.startswith(moments))
+
+
+def test_profile_writes_a_trace(tmp_path):
+    config = write_config(tmp_path)
+    done = run("main", f"--config={config}", f"--workdir={tmp_path}", "--profile")
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "profile").rglob("*.xplane.pb"))
+    assert list((tmp_path / "profile").rglob("perfetto_trace.json.gz"))
+
+
+def test_calls_are_whole_or_single_and_never_mix_numbers_of_critic_steps(tmp_path):
+    from configs.wgan import get_config
+    from jaxgan import build
+
+    config = get_config()
+    config.train.num_steps, config.train.steps_per_call = 1007, 10
+    plan = build.plan(config, 100)
+    for start in (0, 7, 500):
+        calls = list(train.calls_from(config, plan, start))
+        assert [s for call in calls for s in call] == list(range(start, 1007))
+        for call in calls:
+            assert len({plan.critic_steps(step) for step in call}) == 1
+            assert len(call) == 1 or (len(call) == 10 and call.start % 10 == 0)
+
+
+def test_means_do_not_depend_on_where_they_were_cut():
+    values = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
+    whole = Means({}, {})
+    whole.add({"x": values})
+    cut = Means({}, {})
+    cut.add({"x": values[:7]})
+    stored = json.loads(json.dumps({"sums": cut.sums, "counts": cut.counts}))
+    cut = Means(**stored)
+    cut.add({"x": values[7:]})
+    assert cut.take() == whole.take()
+    assert cut.take() == {}
+
+
+def test_lines_after_the_checkpoint_and_torn_lines_are_cut(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
+    cut_lines_after(path, 2)
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+    path.write_text('{"step": 1}\n{"st')
+    cut_lines_after(path, 5)
+    assert path.read_text() == '{"step": 1}\n'
+    cut_lines_after(tmp_path / "absent.jsonl", 5)
