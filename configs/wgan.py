@@ -89,7 +89,7 @@ TENSORFLOW = {
 # main.py of the authors
 PAPER = {"generator": rmsprop(5e-5), "critic": rmsprop(5e-5)}
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, dict]] = {
     # Tutorial 10: 579,728 and 533,505 parameters, on MNIST in [-1, 1]. It leaves open
     # the optimizer (here the paper's), the batch and the number of latents.
     "tutorial": {

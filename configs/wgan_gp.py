@@ -86,7 +86,7 @@ BASE = {
 
 LONG = {"log_steps": 100, "sample_steps": 1000, "checkpoint_steps": 1000}
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, dict]] = {
     # Tutorial 11: 247,440 and 233,985 parameters, on MNIST in [-1, 1]. It leaves open
     # the batch.
     "tutorial": {

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -57,7 +58,7 @@ def players(
         raise UserError(
             f"gan.conditional = True: data.name = {config.data.name} has no labels"
         )
-    kwargs = {
+    kwargs: dict[str, Any] = {
         "shape": shape,
         "num_classes": num_classes if conditional else 0,
         "axis_name": axis_name,
@@ -83,7 +84,7 @@ def gan(
 ) -> Gan:
     """Return the Gan of a config for examples of `shape`; raises UserError."""
     options = config.gan
-    common = {
+    common: dict[str, Any] = {
         "generator_optimizer": optim.optimizer(**config.optimizer.generator),
         "critic_optimizer": optim.optimizer(**config.optimizer.critic),
         "ema_decay": options.ema_decay,

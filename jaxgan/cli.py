@@ -16,6 +16,7 @@ from jaxgan.train import TrainingFailed
 
 Define = Callable[[flags.FlagValues], None]
 Verb = Callable[[flags.FlagValues], int]
+HELP = {"--help", "-help", "-h"}
 
 
 def run(verb: Verb, define: Define, about: str, argv: Sequence[str] | None) -> int:
@@ -26,15 +27,40 @@ def run(verb: Verb, define: Define, about: str, argv: Sequence[str] | None) -> i
     """
     # Orbax logs the traceback of an error that it raises as well.
     logging.set_verbosity(logging.FATAL)
-    arguments = ["jaxgan", *(sys.argv[1:] if argv is None else argv)]
+    arguments = list(sys.argv[1:] if argv is None else argv)
     values = flags.FlagValues()
     define(values)
+    if HELP & set(arguments):
+        print(help_text(values, about))
+        return 0
+    return exit_code(lambda: verb(parsed(values, arguments)))
+
+
+def run_with_config(
+    verb: Callable[[flags.FlagValues, ConfigDict, str], int],
+    define: Define,
+    about: str,
+    argv: Sequence[str] | None,
+) -> int:
+    """Run a verb that takes `--config`: verb(flags, config, the run's name)."""
+
+    def configured(values: flags.FlagValues) -> int:
+        return verb(values, config, name)
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if HELP & set(arguments):
+        return run(configured, define, about, arguments)
     try:
-        if {"--help", "-h", "-help", "--helpfull"} & set(arguments):
-            print(help_text(values, about))
-            return 0
-        parse(values, arguments)
-        return verb(values)
+        config, name, left = config_and_name(arguments)
+    except UserError as error:
+        return failed(str(error), 2)
+    return run(configured, define, about, left)
+
+
+def exit_code(work: Callable[[], int]) -> int:
+    """Return what `work` returns, or the exit code of the error it ends with."""
+    try:
+        return work()
     except UserError as error:
         return failed(str(error), 2)
     except (TrainingFailed, SaveFailed) as error:
@@ -53,14 +79,15 @@ def failed(message: str, code: int) -> int:
     return code
 
 
-def parse(values: flags.FlagValues, arguments: list[str]) -> None:
-    """Parse flags; raises UserError for whatever absl and ml_collections refuse."""
+def parsed(values: flags.FlagValues, arguments: list[str]) -> flags.FlagValues:
+    """Return the flags with `arguments` parsed; raises UserError for what is wrong."""
     try:
-        left = values(arguments)
+        left = values(["jaxgan", *arguments])
     except flags.Error as error:
         raise UserError(str(error).splitlines()[0]) from error
     if len(left) > 1:
         raise UserError(f"stray argument '{left[1]}'; flags are --name=value")
+    return values
 
 
 def help_text(values: flags.FlagValues, about: str) -> str:
@@ -126,9 +153,7 @@ def override(config: ConfigDict, overrides: list[str]) -> ConfigDict:
         if field not in fields:
             raise unknown("config field", field, fields)
     values = flags.FlagValues()
-    arguments = ["jaxgan", *overrides]
     config_flags.DEFINE_config_dict(
-        "config", config, flag_values=values, sys_argv=arguments
+        "config", config, flag_values=values, sys_argv=["jaxgan", *overrides]
     )
-    parse(values, arguments)
-    return values.config
+    return parsed(values, overrides).config

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
+from ml_collections import ConfigDict
 
 
 def define(values: flags.FlagValues) -> None:
@@ -44,26 +45,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train, or say what would be trained; returns the exit code."""
     from jaxgan import cli
 
-    def verb(values: flags.FlagValues) -> int:
-        from jaxgan import config as configs
-        from jaxgan import process
-        from jaxgan.train import describe, train
+    return cli.run_with_config(verb, define, __doc__ or "", argv)
 
-        configs.check(config)
-        process.configure(config.train.precision, config.train.deterministic)
-        if values.dry_run:
-            print(describe(config))
-            return 0
-        return train(config, Path(values.workdir or f"runs/{name}"), values.profile)
 
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    config, name = None, ""
-    if not {"--help", "-h", "-help", "--helpfull"} & set(arguments):
-        try:
-            config, name, arguments = cli.config_and_name(arguments)
-        except cli.UserError as error:
-            return cli.failed(str(error), 2)
-    return cli.run(verb, define, __doc__ or "", arguments)
+def verb(values: flags.FlagValues, config: ConfigDict, name: str) -> int:
+    """Train the config in `runs/NAME` or in --workdir; returns the exit code."""
+    from jaxgan import config as configs
+    from jaxgan import process
+    from jaxgan.train import describe, train
+
+    configs.check(config)
+    process.configure(config.train.precision, config.train.deterministic)
+    if values.dry_run:
+        print(describe(config))
+        return 0
+    return train(config, Path(values.workdir or f"runs/{name}"), values.profile)
 
 
 if __name__ == "__main__":

@@ -129,10 +129,10 @@ def write(
         images.save_png(out, picture)
     elif out.suffix == ".npz":
         out.parent.mkdir(parents=True, exist_ok=True)
-        arrays = {"image": encoded}
         if run.players.num_classes:
-            arrays["label"] = labels
-        np.savez_compressed(out, **arrays)
+            np.savez_compressed(out, image=encoded, label=labels)
+        else:
+            np.savez_compressed(out, image=encoded)
     elif points:
         raise UserError(f"--out = {out}: points need FILE.png or FILE.npz")
     else:

@@ -21,7 +21,7 @@ from jaxgan.turns import generator_variables
 from jaxgan.types import Batch, Gan, GanState, Metrics
 from jaxgan.writers import Means, Writers
 
-NUM_SAMPLES = 64
+NUM_SAMPLES, NUM_POINTS = 64, 512  # of the pictures
 
 
 class TrainingFailed(Exception):
@@ -178,7 +178,8 @@ class Run:
         count = min(config.eval.heldout_examples, len(dataset.heldout))
         self.examples = evaluation.stack(dataset.heldout, np.arange(count))
         classes = dataset.num_classes
-        self.labels = evaluation.sample_labels(config, classes, NUM_SAMPLES)
+        count = NUM_POINTS if len(dataset.shape) == 1 else NUM_SAMPLES
+        self.labels = evaluation.sample_labels(config, classes, count)
         # Gathered since the last line; the first two are part of a checkpoint.
         self.means = Means(loop["sums"], loop["counts"])
         self.seconds = loop["seconds"]

@@ -14,8 +14,7 @@ Metrics = dict[str, Array]
 Schedule = Callable[[Array], Array]
 
 
-@struct.dataclass
-class Network:
+class Network(struct.PyTreeNode):
     """All that training changes about one player.
 
     Attributes:
@@ -29,8 +28,7 @@ class Network:
     opt_state: PyTree
 
 
-@struct.dataclass
-class GanState:
+class GanState(struct.PyTreeNode):
     """The whole state of training: a scan carry, a pmap argument, a checkpoint.
 
     Attributes:

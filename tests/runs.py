@@ -64,28 +64,32 @@ def command(verb, *arguments):
     return [sys.executable, "-m", f"jaxgan.{verb}", *map(str, arguments)]
 
 
-def environment():
-    """Return the environment of a user's process: one device, the sources found."""
-    return {
-        **os.environ,
+def environment(quick=False):
+    """Return the environment of a user's process: one device, the sources found.
+
+    `quick` compiles without optimizations.
+    """
+    own = {
         "PYTHONPATH": str(ROOT),
         "XLA_FLAGS": "",
         # The processes of a test run share what they compile.
         "JAX_COMPILATION_CACHE_DIR": COMPILED,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
+    if quick:
+        own["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    return {**os.environ, **own}
 
 
-def run(verb, *arguments, **options):
+def run(verb, *arguments, quick=False):
     """Run a verb to its end in a process of its own."""
     return subprocess.run(
         command(verb, *arguments),
-        env=environment(),
+        env=environment(quick),
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
-        **options,
     )
 
 

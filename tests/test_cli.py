@@ -1,0 +1,176 @@
+"""What users type: help, dry runs, mistakes in one line, samples and scores."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from runs import COMMON, run, write_config
+
+from jaxgan import evaluate, main, sample
+
+GP = "--config=configs/wgan_gp.py"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A short run on digits, conditional on their ten classes."""
+    folder = tmp_path_factory.mktemp("finished")
+    path = write_config(folder)
+    conditional = (
+        "    config.gan.conditional = True\n"
+        "    config.generator = {'name': 'resnet32', 'width': 4}\n"
+        "    config.critic = {'name': 'resnet32', 'width': 4}\n"
+        "    config.data.image_size = 32\n"
+        "    config.train.num_steps = 10\n"
+    )
+    text = path.read_text().replace(COMMON, conditional + COMMON)
+    path.write_text(text.replace("num_steps=60", "num_steps=10"))
+    done = run("main", f"--config={path}", f"--workdir={folder / 'run'}", quick=True)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.mark.parametrize("verb", [main, sample, evaluate])
+def test_help_names_every_flag_with_its_default(verb, capsys):
+    assert verb.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert "--workdir: folder of the run" in text
+    if verb is sample:
+        assert "--num: number of samples (default: 64)" in text
+
+
+def test_dry_run_prints_config_parameters_and_devices(tmp_path, capsys, monkeypatch):
+    workdir = tmp_path / "run"
+    assert main.main([GP, f"--workdir={workdir}", "--dry_run"]) == 0
+    text = capsys.readouterr().out
+    assert '"n_critic": 5' in text
+    # 64 256 + 256, 256 256 + 256, 256 64 + 64
+    assert "generator: 98,880 parameters" in text
+    assert "critic: 82,689 parameters" in text
+    assert "1,617 training and 180 held-out examples of shape (8, 8, 1)" in text
+    assert not workdir.exists()
+
+
+MISTAKES = [
+    (["--config=configs/wgan_gp.py:mnits"], "config variant = mnits: unknown", "mnist"),
+    (
+        ["--config=configs/nowhere.py"],
+        "--config = configs/nowhere.py: no such file",
+        "",
+    ),
+    ([], "--config: needed", ""),
+    ([GP, "--config.train.num_stepz=3"], "config field = train.num_stepz", "num_steps"),
+    ([GP, "--config.train.num_steps=abc"], "num_steps", "abc"),
+    ([GP, "--config.train.num_steps=0"], "train.num_steps = 0: must be 1 or more", ""),
+    ([GP, "--config.data.name=digitz"], "data.name = digitz: unknown", "digits"),
+    ([GP, "--config.gan.penalty=gp"], "gan.penalty = gp: unknown", "gradient_penalty"),
+    ([GP, "--config.generator.name=mpl"], "generator.name = mpl: unknown", "mlp"),
+    ([GP, "--config.data.name=folder"], "data.dir = ''", "needs the path"),
+    ([GP, "--config.data.name=idx", "--config.data.dir=/nowhere"], "/nowhere", ""),
+    ([GP, "--workdirr=x"], "workdirr", ""),
+    ([GP, "stray"], "stray argument 'stray'", ""),
+    ([GP, "--config.parallel.devices=3"], "parallel.devices = 3: does not divide", ""),
+    ([GP, "--config.gan.conditional=True"], "generator.name = mlp", "conditional"),
+    (
+        ["--config=configs/wgan_gp.py:image64,dir=tests"],
+        "tests: no images",
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "first", "second"), MISTAKES)
+def test_mistakes_are_one_line_and_exit_2(arguments, first, second, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    assert main.main([*arguments, f"--workdir={workdir}"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("jaxgan: error: ")
+    assert error.count("\n") == 1
+    assert first in error
+    assert second in error
+    assert not workdir.exists()
+
+
+def test_workdir_that_cannot_be_made_is_one_line_and_exit_1(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main.main([GP, f"--workdir={tmp_path / 'file' / 'run'}"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("jaxgan: error: ")
+    assert error.count("\n") == 1
+    assert "Not a directory" in error
+
+
+def test_all_problems_of_a_config_at_once(capsys):
+    wrong = ["--config.gan.n_critic=0", "--config.gan.latent=gauss"]
+    assert main.main([GP, *wrong, "--dry_run"]) == 2
+    error = capsys.readouterr().err
+    assert "gan.n_critic = 0: must be 1 or more" in error
+    assert "gan.latent = gauss: unknown; valid: normal, uniform" in error
+
+
+def test_samples_as_grid_folder_and_array(finished, tmp_path):
+    def draw(out, *flags):
+        name = tmp_path / out
+        assert sample.main([f"--workdir={finished}", f"--out={name}", *flags]) == 0
+        return name
+
+    grid = np.asarray(Image.open(draw("grid.png", "--num=10")))
+    assert grid.shape == (34 * 3 - 2, 34 * 4 - 2)
+    arrays = np.load(draw("many.npz", "--num=10", "--labels=3,7"))
+    assert arrays["image"].shape == (10, 32, 32, 1)
+    assert arrays["image"].dtype == np.uint8
+    assert arrays["label"].tolist() == [3, 7] * 5
+    folder = draw("single", "--num=10", "--labels=3,7")
+    files = sorted(folder.iterdir())
+    assert len(files) == 10
+    for path, image in zip(files, arrays["image"], strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), image[..., 0])
+    other = np.load(draw("other.npz", "--num=10", "--labels=3,7", "--seed=1"))
+    assert np.any(other["image"] != arrays["image"])
+
+
+def test_interpolations_are_rows_of_eight(finished, tmp_path):
+    out = tmp_path / "rows.png"
+    flags = [f"--workdir={finished}", f"--out={out}", "--interpolate", "--num=16"]
+    assert sample.main(flags) == 0
+    assert np.asarray(Image.open(out)).shape == (34 * 2 - 2, 34 * 8 - 2)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--step=3"], "--step = 3: no such checkpoint; there are 10"),
+        (["--labels=12"], "--labels = 12: must be a class from 0 to 9"),
+        (["--num=0"], "num"),
+    ],
+)
+def test_sampling_mistakes(finished, flags, message, capsys):
+    assert sample.main([f"--workdir={finished}", *flags]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_workdir_without_a_run(tmp_path, capsys):
+    assert sample.main([f"--workdir={tmp_path}"]) == 2
+    assert evaluate.main([f"--workdir={tmp_path}"]) == 2
+    assert "config.json: not found" in capsys.readouterr().err
+
+
+def test_evaluation_is_printed_and_appended(finished, capsys):
+    flags = [f"--workdir={finished}", "--num_samples=50"]
+    assert evaluate.main(flags) == 0
+    assert evaluate.main([*flags, "--step=all"]) == 0
+    assert "wasserstein_ratio" in capsys.readouterr().out
+    rows = (finished / "evaluation.jsonl").read_text().splitlines()
+    first, second = (json.loads(row) for row in rows)
+    assert first == second
+    assert first["step"] == 10
+    assert first["wasserstein_samples"] == 50
+    ratio = first["wasserstein"] / first["wasserstein_real"]
+    assert first["wasserstein_ratio"] == ratio
+    assert ratio > 1.2  # ten steps are far from enough
+    assert evaluate.main([*flags, "--metrics=modes"]) == 2
+    assert "has no known modes" in capsys.readouterr().err
+    assert evaluate.main([*flags, "--metrics=fid"]) == 2
