@@ -7,8 +7,6 @@ its last byte and the sums, and counts as damaged.
 
 import errno
 import functools
-import hashlib
-import json
 import os
 import shutil
 import sys
@@ -19,10 +17,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from jaxgan.checksums import SUMS, damage, write_sums
 from jaxgan.errors import UserError
 from jaxgan.types import GanState
-
-SUMS = "checksums.json"
 
 
 class SaveFailed(Exception):
@@ -220,39 +217,6 @@ def sound_step(directory: Path, step: int | None = None) -> int:
             raise UserError(f"{directory / str(step)}: damaged ({problem})")
         print(f"jaxgan: checkpoint {candidate} is damaged ({problem})", file=sys.stderr)
     raise UserError(f"{directory}: every checkpoint is damaged")
-
-
-def sums_of(path: Path) -> dict[str, str]:
-    """Return {file, relative to path: SHA-256} for every file but the sums' own."""
-    return {
-        str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(path.rglob("*"))
-        if file.is_file() and file.name != SUMS
-    }
-
-
-def write_sums(path: Path) -> None:
-    """Write the checksums of a finished checkpoint, all or nothing."""
-    temporary = path / f".{SUMS}"
-    temporary.write_text(json.dumps(sums_of(path), indent=1))
-    os.replace(temporary, path / SUMS)
-
-
-def damage(path: Path) -> str | None:
-    """Return what is wrong with a checkpoint, None for a sound one."""
-    try:
-        expected = json.loads((path / SUMS).read_text())
-    except FileNotFoundError:
-        return "it was not finished"
-    except ValueError:
-        return f"{SUMS} is not readable"
-    found = sums_of(path)
-    for name in sorted(expected.keys() | found.keys()):
-        if name not in found:
-            return f"{name} is missing"
-        if expected.get(name) != found[name]:
-            return f"{name} has another checksum"
-    return None
 
 
 def set_aside(path: Path) -> Path:

@@ -48,7 +48,7 @@ def verb(values: flags.FlagValues) -> int:
     """Score, print and append; returns 0."""
     import json
 
-    from jaxgan import sampling, scores
+    from jaxgan import build, sampling, scores
     from jaxgan.errors import UserError
 
     if not values.workdir:
@@ -59,7 +59,7 @@ def verb(values: flags.FlagValues) -> int:
         run = sampling.load_run(workdir, step)
         if values.data_dir:
             run.config.data.dir = values.data_dir
-        dataset = dataset or scores.dataset_of(run)
+        dataset = dataset or build.dataset(run.config)
         names = values.metrics or scores.default_names(run)
         rows.append(scores.score(run, names, values.num_samples, dataset))
         with open(workdir / "evaluation.jsonl", "a") as file:

@@ -52,7 +52,8 @@ def verb(values: flags.FlagValues, config: ConfigDict, name: str) -> int:
     """Train the config in `runs/NAME` or in --workdir; returns the exit code."""
     from jaxgan import config as configs
     from jaxgan import process
-    from jaxgan.train import describe, train
+    from jaxgan.describe import describe
+    from jaxgan.train import train
 
     configs.check(config)
     process.configure(config.train.precision, config.train.deterministic)

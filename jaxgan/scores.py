@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgan import build, data, evaluation, images
+from jaxgan import data, evaluation, images
 from jaxgan.data import embedded
 from jaxgan.errors import UserError, unknown
 from jaxgan.metrics.wasserstein import modes_covered, wasserstein_1
@@ -93,8 +93,3 @@ def default_names(run: TrainedRun) -> list[str]:
     """Return the scores that the run's data admits."""
     known = run.config.data.name in embedded.DEVIATIONS
     return ["wasserstein", "modes"] if known else ["wasserstein"]
-
-
-def dataset_of(run: TrainedRun) -> data.Dataset:
-    """Return the run's data set; raises UserError where it is not there."""
-    return build.dataset(run.config)

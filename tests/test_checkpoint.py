@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgan import checkpoint
+from jaxgan import checkpoint, checksums
 from jaxgan.checkpoint import Checkpoints
 from jaxgan.errors import UserError
 from jaxgan.types import GanState, Network
@@ -57,9 +57,9 @@ def test_one_flipped_byte_in_any_file_is_detected(saved):
     for path in files_of(saved, 4):
         before = path.read_bytes()
         flip_a_byte(path)
-        assert checkpoint.damage(saved.directory / "4") is not None, path
+        assert checksums.damage(saved.directory / "4") is not None, path
         path.write_bytes(before)
-    assert checkpoint.damage(saved.directory / "4") is None
+    assert checksums.damage(saved.directory / "4") is None
 
 
 def test_damaged_is_reported_moved_aside_and_replaced(saved, capsys):
@@ -71,21 +71,21 @@ def test_damaged_is_reported_moved_aside_and_replaced(saved, capsys):
     assert (saved.directory.parent / "damaged" / "4").is_dir()
     saved.save(4, state(4), {})
     saved.wait()
-    assert checkpoint.damage(saved.directory / "4") is None
+    assert checksums.damage(saved.directory / "4") is None
     assert same(saved.restore(state(0))[0], state(4))
 
 
 def test_missing_file_and_missing_sums_are_damage(saved):
     files_of(saved, 4)[0].unlink()
-    assert "missing" in checkpoint.damage(saved.directory / "4")
-    (saved.directory / "3" / checkpoint.SUMS).unlink()
-    assert "not finished" in checkpoint.damage(saved.directory / "3")
+    assert "missing" in checksums.damage(saved.directory / "4")
+    (saved.directory / "3" / checksums.SUMS).unlink()
+    assert "not finished" in checksums.damage(saved.directory / "3")
     assert same(saved.restore(state(0))[0], state(2))
 
 
 def test_nothing_sound_is_none(saved):
     for step in (2, 3, 4):
-        (saved.directory / str(step) / checkpoint.SUMS).unlink()
+        (saved.directory / str(step) / checksums.SUMS).unlink()
     assert saved.restore(state(0)) is None
 
 

@@ -1,0 +1,41 @@
+"""Checksums of our own for a folder: one flipped byte in any file is found."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+SUMS = "checksums.json"
+
+
+def sums_of(path: Path) -> dict[str, str]:
+    """Return {file, relative to path: SHA-256} for every file but the sums' own."""
+    return {
+        str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and file.name != SUMS
+    }
+
+
+def write_sums(path: Path) -> None:
+    """Write the checksums of a finished checkpoint, all or nothing."""
+    temporary = path / f".{SUMS}"
+    temporary.write_text(json.dumps(sums_of(path), indent=1))
+    os.replace(temporary, path / SUMS)
+
+
+def damage(path: Path) -> str | None:
+    """Return what is wrong with a checkpoint, None for a sound one."""
+    try:
+        expected = json.loads((path / SUMS).read_text())
+    except FileNotFoundError:
+        return "it was not finished"
+    except ValueError:
+        return f"{SUMS} is not readable"
+    found = sums_of(path)
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found:
+            return f"{name} is missing"
+        if expected.get(name) != found[name]:
+            return f"{name} has another checksum"
+    return None
