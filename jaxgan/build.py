@@ -120,11 +120,14 @@ def penalty(options: ConfigDict, axis_name: str | None) -> Callable[..., Penalty
     return partial(penalties.gradient_penalty, **around)
 
 
-def check_critic(config: ConfigDict, both: Players, params: dict) -> None:
+def check_critic(
+    config: ConfigDict, shape: tuple[int, ...], num_classes: int, params: dict
+) -> None:
     """Raise UserError where a penalised critic mixes the examples of a batch."""
     if config.gan.name == "wgan_gp":
+        both = players(config, shape, num_classes)
         count = 2 * math.prod(both.shape)
         examples = jnp.linspace(-1, 1, count).reshape(2, *both.shape)
         penalties.assert_examples_independent(
-            lambda x: both.alone().score(params, {}, x)[0], examples
+            lambda x: both.score(params, {}, x)[0], examples
         )

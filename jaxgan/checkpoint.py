@@ -1,12 +1,13 @@
 """Checkpoints: Orbax, written asynchronously, each file under a checksum of our own.
 
 A flipped byte in an Orbax checkpoint can restore wrong values silently, so every
-finished checkpoint gets a file of SHA-256 sums. One without it was cut short between
-its last byte and the sums, and counts as damaged.
+finished checkpoint gets a file of SHA-256 sums. One that a kill cut short before its
+sums is judged by the digest of its arrays, which is part of the checkpoint.
 """
 
 import errno
 import functools
+import hashlib
 import os
 import shutil
 import sys
@@ -17,7 +18,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxgan.checksums import SUMS, damage, write_sums
+from jaxgan.checksums import SUMS, UNFINISHED, damage, write_sums
 from jaxgan.errors import UserError
 from jaxgan.types import GanState
 
@@ -62,7 +63,7 @@ class Checkpoints:
             step,
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(as_dict(state)),
-                loop=ocp.args.JsonSave(loop),
+                loop=ocp.args.JsonSave(loop | {"digest": digest(state)}),
             ),
         )
         self._unsummed = step
@@ -106,6 +107,8 @@ class Checkpoints:
             problem = damage(self.directory / str(step))
             if problem is None:
                 return read(self.directory, step, like)
+            if problem == UNFINISHED and (found := self._cut_short(step, like)):
+                return found
             target = set_aside(self.directory / str(step))
             print(
                 f"jaxgan: checkpoint {step} is damaged ({problem}); moved to {target}",
@@ -113,6 +116,19 @@ class Checkpoints:
             )
             self._manager.reload()
         return None
+
+    def _cut_short(
+        self, step: int, like: GanState
+    ) -> tuple[GanState, dict[str, Any]] | None:
+        """Return a checkpoint that was killed before its checksums, if it is whole."""
+        try:
+            state, loop = read(self.directory, step, like)
+        except Exception:  # whatever Orbax raises on half a checkpoint
+            return None
+        if loop["digest"] != digest(state):
+            return None
+        write_sums(self.directory / str(step))
+        return state, loop
 
     def latest(self) -> int | None:
         """Return the step of the newest finished checkpoint, None without any."""
@@ -131,6 +147,15 @@ def as_dict(state: GanState) -> dict[str, Any]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     name = functools.partial(jax.tree_util.keystr, simple=True, separator="/")
     return {name(path): leaf for path, leaf in leaves}
+
+
+def digest(state: GanState) -> str:
+    """Return the SHA-256 of the names, types, shapes and bytes of all arrays."""
+    sums = hashlib.sha256()
+    for name, leaf in as_dict(state).items():
+        sums.update(f"{name} {leaf.dtype} {leaf.shape}".encode())
+        sums.update(np.ascontiguousarray(leaf).tobytes())
+    return sums.hexdigest()
 
 
 def steps_in(directory: Path) -> list[int]:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 SUMS = "checksums.json"
+UNFINISHED = "it was not finished"
 
 
 def sums_of(path: Path) -> dict[str, str]:
@@ -29,7 +30,7 @@ def damage(path: Path) -> str | None:
     try:
         expected = json.loads((path / SUMS).read_text())
     except FileNotFoundError:
-        return "it was not finished"
+        return UNFINISHED
     except ValueError:
         return f"{SUMS} is not readable"
     found = sums_of(path)

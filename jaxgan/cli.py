@@ -90,6 +90,15 @@ def parsed(values: flags.FlagValues, arguments: list[str]) -> flags.FlagValues:
     return values
 
 
+def workdir(text: str | None) -> Path:
+    """Return the folder of `--workdir`; raises UserError where it is none."""
+    if not text:
+        raise UserError("--workdir: needed, the folder of a run")
+    if "://" in text:
+        raise UserError(f"--workdir = {text}: must be a folder of this machine")
+    return Path(text)
+
+
 def help_text(values: flags.FlagValues, about: str) -> str:
     """Return what the verb does, and a line for each flag with its default."""
     lines = [about.strip(), "", "Flags:"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from jaxgan import images, optim
 from jaxgan.errors import UserError, nearest, unknown
 
 # Short keys of a variant string, as in `toy,name=swissroll`.
@@ -37,9 +38,9 @@ CHOICES = {
     "gan.clip_order": ("after", "before"),
     "gan.penalty": ("gradient_penalty", "dragan", "r1"),
     "gan.sample_batch_norm": ("batch", "running"),
-    "optimizer.generator.name": ("adam", "rmsprop", "rmsprop_tensorflow", "sgd"),
-    "optimizer.critic.name": ("adam", "rmsprop", "rmsprop_tensorflow", "sgd"),
-    "data.value_range": ("symmetric", "unit", "dequantized"),
+    "optimizer.generator.name": optim.NAMES,
+    "optimizer.critic.name": optim.NAMES,
+    "data.value_range": images.VALUE_RANGES,
     "data.cache": ("auto", "memory", "none"),
     "train.precision": ("float32", "tf32", "bfloat16"),
 }
@@ -54,6 +55,18 @@ AT_LEAST_ONE = (
     "train.steps_per_call",
     "eval.heldout_examples",
 )
+REQUIRED = {
+    "gan": "name latent latent_size n_critic ema_decay sample_batch_norm",
+    "generator": "name",
+    "critic": "name",
+    "optimizer.generator": "name learning_rate b1 b2 decay_steps",
+    "optimizer.critic": "name learning_rate b1 b2 decay_steps",
+    "data": "name dir image_size channels batch_size value_range cache",
+    "train": "num_steps log_steps sample_steps checkpoint_steps keep_checkpoints seed "
+    "precision steps_per_call deterministic init_from",
+    "parallel": "devices",
+    "eval": "heldout_examples",
+}
 POSITIVE = (
     "gan.clip",
     "gan.penalty_target",
@@ -145,7 +158,12 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def check(config: ConfigDict) -> None:
     """Raise UserError naming every field whose value is out of range."""
-    problems = list(problems_of(flatten(config)))
+    fields = flatten(config)
+    required = [
+        f"{s}.{name}" for s, names in REQUIRED.items() for name in names.split()
+    ]
+    missing = [f"{name}: missing" for name in required if name not in fields]
+    problems = missing or list(problems_of(fields))
     if problems:
         raise UserError("; ".join(problems))
 

@@ -48,12 +48,9 @@ def verb(values: flags.FlagValues) -> int:
     """Score, print and append; returns 0."""
     import json
 
-    from jaxgan import build, sampling, scores
-    from jaxgan.errors import UserError
+    from jaxgan import build, cli, sampling, scores
 
-    if not values.workdir:
-        raise UserError("--workdir: needed, the folder of a run")
-    workdir = Path(values.workdir)
+    workdir = cli.workdir(values.workdir)
     dataset, rows = None, []
     for step in chosen_steps(workdir, values.step):
         run = sampling.load_run(workdir, step)

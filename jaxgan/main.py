@@ -7,7 +7,6 @@ config is changed with `--config.SECTION.FIELD=VALUE`, a variant of it chosen wi
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags
 from ml_collections import ConfigDict
@@ -50,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def verb(values: flags.FlagValues, config: ConfigDict, name: str) -> int:
     """Train the config in `runs/NAME` or in --workdir; returns the exit code."""
+    from jaxgan import cli, process
     from jaxgan import config as configs
-    from jaxgan import process
     from jaxgan.describe import describe
     from jaxgan.train import train
 
@@ -60,7 +59,8 @@ def verb(values: flags.FlagValues, config: ConfigDict, name: str) -> int:
     if values.dry_run:
         print(describe(config))
         return 0
-    return train(config, Path(values.workdir or f"runs/{name}"), values.profile)
+    workdir = cli.workdir(values.workdir or f"runs/{name}")
+    return train(config, workdir, values.profile)
 
 
 if __name__ == "__main__":

@@ -48,18 +48,16 @@ def define(values: flags.FlagValues) -> None:
 
 def verb(values: flags.FlagValues) -> int:
     """Draw and write the samples; returns 0."""
-    from jaxgan import evaluation, sampling
-    from jaxgan.errors import UserError
+    from jaxgan import cli, evaluation, sampling
 
-    if not values.workdir:
-        raise UserError("--workdir: needed, the folder of a run")
-    run = sampling.load_run(Path(values.workdir), values.step)
+    workdir = cli.workdir(values.workdir)
+    run = sampling.load_run(workdir, values.step)
     labels = sampling.chosen_labels(run, values.labels, values.num)
     if values.interpolate:
-        drawn = sampling.interpolations(run, labels, values.seed)
+        drawn, labels = sampling.interpolations(run, labels, values.seed)
     else:
         drawn = evaluation.draw_many(run.gan, run.state, labels, values.seed)
-    default = Path(values.workdir) / f"samples-{run.step}.png"
+    default = workdir / f"samples-{run.step}.png"
     out = Path(values.out) if values.out else default
     sampling.write(out, run, drawn, labels, columns=8 if values.interpolate else 0)
     print(f"jaxgan: {len(drawn)} samples of step {run.step} in {out}")

@@ -47,11 +47,11 @@ def load_run(workdir: Path, step: int | None = None) -> TrainedRun:
         UserError: no run, no such checkpoint, or a damaged one.
     """
     config = configs.load(workdir)
+    process.configure(config.train.precision, config.train.deterministic)
     folder = workdir / "checkpoints"
     step = checkpoint.sound_step(folder, step)
     loop = checkpoint.read_loop(folder, step)
     shape, num_classes = tuple(loop["shape"]), loop["num_classes"]
-    process.configure(config.train.precision, config.train.deterministic)
     gan = build.gan(config, shape, num_classes)
     like = jax.eval_shape(gan.init, jax.random.key(0))
     state, _ = checkpoint.read(folder, step, like)
@@ -75,10 +75,12 @@ def chosen_labels(
     return np.resize(np.array([int(t) for t in texts], np.int32), count)
 
 
-def interpolations(run: TrainedRun, labels: np.ndarray, seed: int) -> np.ndarray:
-    """Return samples [n, *shape] in rows of eight from one latent to another.
+def interpolations(
+    run: TrainedRun, labels: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return samples [n, *shape] in rows of eight between two latents, and labels [n].
 
-    All samples of a row have the row's first label. n is rounded up to whole rows.
+    A row has one label, taken from `labels` in turn. n is rounded up to whole rows.
     """
     rows = -(-len(labels) // STEPS_OF_A_ROW)
     key = jax.random.key(seed)
@@ -89,7 +91,8 @@ def interpolations(run: TrainedRun, labels: np.ndarray, seed: int) -> np.ndarray
     latents = latents.swapaxes(0, 1).reshape(rows * STEPS_OF_A_ROW, -1)
     row_labels = np.repeat(np.resize(labels, rows), STEPS_OF_A_ROW)
     batch = {"latents": latents, "label": row_labels}
-    return np.asarray(jax.jit(run.gan.sample)(run.state, batch, key)["samples"])
+    drawn = jax.jit(run.gan.sample)(run.state, batch, key)["samples"]
+    return np.asarray(drawn), row_labels
 
 
 def straight(start: Array, end: Array, fraction: Array) -> Array:

@@ -57,7 +57,9 @@ def wasserstein(
     heldout = evaluation.stack(dataset.heldout, held)["image"]
     real = evaluation.stack(dataset.train, trained)["image"]
     drawn = draw(run, count)
+    features = "coordinates"
     if drawn.ndim > 2:
+        features = "pixels in [0, 1], no resizing"
         drawn = images.encode(drawn, run.config.data.value_range)
         drawn, real, heldout = (x / 255.0 for x in (drawn, real, heldout))
     distance = wasserstein_1(drawn, heldout)
@@ -67,6 +69,7 @@ def wasserstein(
         "wasserstein_real": of_real,
         "wasserstein_ratio": distance / of_real,
         "wasserstein_samples": count,
+        "wasserstein_features": features,
     }
 
 

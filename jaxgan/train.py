@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,6 @@ def train(config: ConfigDict, workdir: Path, profile: bool = False) -> int:
         UserError: the config, the data or the workdir is not usable.
         TrainingFailed: a loss is not finite.
     """
-    configs.check(config)
     stored = workdir / "config.json"
     if stored.exists():
         configs.check_same_run(configs.load(workdir), config)
@@ -55,29 +55,27 @@ def train(config: ConfigDict, workdir: Path, profile: bool = False) -> int:
         )
         axis = parallel.axis_name(devices)
         gan = build.gan(config, dataset.shape, dataset.num_classes, axis)
-        checkpoints = Checkpoints(
-            workdir / "checkpoints", config.train.keep_checkpoints
-        )
-        write_atomically(stored, configs.to_json(config))
-        state, loop = first_state(config, gan, dataset, checkpoints)
-        start = int(state.step)
-        writers = Writers(workdir, start, config.train.num_steps)
-        try:
+        keep = config.train.keep_checkpoints
+        with ExitStack() as stack:
+            checkpoints = Checkpoints(workdir / "checkpoints", keep)
+            stack.callback(checkpoints.close)
+            state, loop = first_state(config, gan, dataset, checkpoints)
+            # Only now, so that a mistake in the config leaves nothing behind it.
+            write_atomically(stored, configs.to_json(config))
+            start = int(state.step)
+            writers = Writers(workdir, start, config.train.num_steps)
+            stack.callback(writers.close)
             if start == config.train.num_steps:
                 writers.say(f"finished at step {start}; nothing to do")
                 return 0
             where = f"from step {start}" if start else "from the start"
-            count = len(devices)
+            count, platform = len(devices), devices[0].platform
             plural = "s" if count > 1 else ""
             writers.say(
-                f"training {where} on {count} {devices[0].platform} device{plural} "
-                f"in {workdir}"
+                f"training {where} on {count} {platform} device{plural} in {workdir}"
             )
             run = Run(config, gan, dataset, devices, checkpoints, writers, loop)
             return run.steps(state, signals, profile)
-        finally:
-            writers.close()
-            checkpoints.close()
 
 
 def first_state(
@@ -90,8 +88,8 @@ def first_state(
     if restored is not None:
         return restored
     state = jax.jit(gan.init)(key)
-    both = build.players(config, dataset.shape, dataset.num_classes)
-    build.check_critic(config, both, state.critic.params)
+    params = state.critic.params
+    build.check_critic(config, dataset.shape, dataset.num_classes, params)
     if config.train.init_from:
         state = warm_start(state, Path(config.train.init_from))
     return state, {"sums": {}, "counts": {}, "seconds": 0.0}
@@ -245,6 +243,9 @@ class Run:
         key = jax.random.fold_in(self.key, keys.HELDOUT)
         alone = parallel.on_one_device(state)
         heldout = jax.device_get(self.evaluate(alone, self.examples, key))
+        for name, value in heldout.items():
+            if not np.isfinite(value):
+                raise self.failure(step, name)
         values = self.means.take() | {n: float(v) for n, v in heldout.items()}
         values["seconds"] = round(self.seconds, 3)
         values["images_per_second"] = round(rate, 1)

@@ -1,10 +1,10 @@
 """What a run writes besides checkpoints: metrics, sample grids, progress."""
 
+import datetime
 import importlib.util
 import json
 import os
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,24 +49,24 @@ class Writers:
         self.num_steps = num_steps
         self._path = workdir / "metrics.jsonl"
         cut_lines_after(self._path, start)
-        self._board = self._open_board(start)
-        self._bar = self._open_bar(start)
+        wanted = {"tensorboardX": "TensorBoard files"}
+        if sys.stderr.isatty():
+            wanted["tqdm"] = "progress bar"
+        absent = [name for name in wanted if importlib.util.find_spec(name) is None]
+        if absent:
+            without = " and ".join(wanted[name] for name in absent)
+            print(f"jaxgan: no {without}: pip install {' '.join(absent)}")
+        present = wanted.keys() - absent
+        self._board = self._open_board(start) if "tensorboardX" in present else None
+        self._bar = self._open_bar(start) if "tqdm" in present else None
 
     def _open_board(self, start: int) -> Any:
-        if importlib.util.find_spec("tensorboardX") is None:
-            print("jaxgan: no TensorBoard files: pip install tensorboardX")
-            return None
         from tensorboardX import SummaryWriter
 
         # What an earlier process logged after this step is run again: purged.
         return SummaryWriter(str(self.workdir), purge_step=start + 1)
 
     def _open_bar(self, start: int) -> Any:
-        if not sys.stderr.isatty():
-            return None
-        if importlib.util.find_spec("tqdm") is None:
-            print("jaxgan: no progress bar: pip install tqdm")
-            return None
         from tqdm import tqdm
 
         return tqdm(total=self.num_steps, initial=start, unit="step", smoothing=0.1)
@@ -80,7 +80,7 @@ class Writers:
         """Write one line of metrics; `left` is the time left in seconds."""
         line = {"step": step} | {name: values[name] for name in sorted(values)}
         with open(self._path, "a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(line, allow_nan=False) + "\n")
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
@@ -91,7 +91,7 @@ class Writers:
             self._bar.set_postfix({**shown, "images/s": images_rate})
             return
         parts = ", ".join(f"{name} {value}" for name, value in shown.items())
-        clock = time.strftime("%H:%M:%S", time.gmtime(left))
+        clock = datetime.timedelta(seconds=round(left))
         where = f"step {step}/{self.num_steps}"
         print(f"{where}: {parts}, {images_rate} images/s, {clock} left", flush=True)
 

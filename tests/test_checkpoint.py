@@ -49,7 +49,7 @@ def files_of(saved, step):
 def test_newest_comes_back_and_the_oldest_is_gone(saved):
     restored, loop = saved.restore(state(0))
     assert same(restored, state(4))
-    assert loop == {"sums": {"x": 0.4}}
+    assert loop == {"sums": {"x": 0.4}, "digest": checkpoint.digest(state(4))}
     assert checkpoint.steps_in(saved.directory) == [2, 3, 4]
 
 
@@ -75,18 +75,41 @@ def test_damaged_is_reported_moved_aside_and_replaced(saved, capsys):
     assert same(saved.restore(state(0))[0], state(4))
 
 
-def test_missing_file_and_missing_sums_are_damage(saved):
+def test_missing_file_is_damage(saved):
     files_of(saved, 4)[0].unlink()
     assert "missing" in checksums.damage(saved.directory / "4")
-    (saved.directory / "3" / checksums.SUMS).unlink()
-    assert "not finished" in checksums.damage(saved.directory / "3")
-    assert same(saved.restore(state(0))[0], state(2))
+    assert same(saved.restore(state(0))[0], state(3))
+
+
+def test_killed_before_the_sums_a_whole_checkpoint_is_kept(saved):
+    (saved.directory / "4" / checksums.SUMS).unlink()
+    assert checksums.damage(saved.directory / "4") == checksums.UNFINISHED
+    assert same(saved.restore(state(0))[0], state(4))
+    assert checksums.damage(saved.directory / "4") is None
+
+
+def test_killed_before_the_sums_a_damaged_checkpoint_is_not(saved):
+    (saved.directory / "4" / checksums.SUMS).unlink()
+    arrays = saved.directory / "4" / "state"
+    files = [path for path in arrays.rglob("d/*") if path.is_file()]
+    for path in files:
+        flip_a_byte(path)
+    assert same(saved.restore(state(0))[0], state(3))
 
 
 def test_nothing_sound_is_none(saved):
     for step in (2, 3, 4):
-        (saved.directory / str(step) / checksums.SUMS).unlink()
+        files_of(saved, step)[0].unlink()
     assert saved.restore(state(0)) is None
+
+
+def test_full_disk_is_said_and_nothing_is_lost(saved, monkeypatch):
+    usage = checkpoint.shutil.disk_usage(saved.directory)._replace(free=1000)
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(checkpoint.SaveFailed, match=r"no space left.*step 4 is kept"):
+        saved.save(5, state(5), {})
+    monkeypatch.undo()
+    assert same(saved.restore(state(0))[0], state(4))
 
 
 def test_another_networks_checkpoint_is_refused_and_stays(saved):

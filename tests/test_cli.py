@@ -135,6 +135,12 @@ def test_interpolations_are_rows_of_eight(finished, tmp_path):
     flags = [f"--workdir={finished}", f"--out={out}", "--interpolate", "--num=16"]
     assert sample.main(flags) == 0
     assert np.asarray(Image.open(out)).shape == (34 * 2 - 2, 34 * 8 - 2)
+    array = f"--out={tmp_path / 'rows.npz'}"
+    flags = [f"--workdir={finished}", array, "--interpolate", "--num=12"]
+    assert sample.main([*flags, "--labels=3,7"]) == 0
+    arrays = np.load(tmp_path / "rows.npz")
+    assert arrays["label"].tolist() == [3] * 8 + [7] * 8
+    assert len(arrays["image"]) == 16
 
 
 @pytest.mark.parametrize(
@@ -150,6 +156,18 @@ def test_sampling_mistakes(finished, flags, message, capsys):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_cloud_workdirs_are_refused(capsys):
+    for verb, more in ((main, [GP]), (sample, []), (evaluate, [])):
+        assert verb.main([*more, "--workdir=gs://bucket/run"]) == 2
+        assert "must be a folder of this machine" in capsys.readouterr().err
+
+
+def test_mistake_in_init_from_leaves_a_workdir_that_can_be_used(tmp_path, capsys):
+    workdir = f"--workdir={tmp_path}"
+    assert main.main([GP, workdir, "--config.train.init_from=/nowhere"]) == 2
+    assert not (tmp_path / "config.json").exists()
 
 
 def test_workdir_without_a_run(tmp_path, capsys):

@@ -453,3 +453,11 @@ def test_a_stored_config_is_read_back(tmp_path):
         configs.load(tmp_path)
     with pytest.raises(UserError, match="not found"):
         configs.load(tmp_path / "nowhere")
+
+
+def test_missing_fields_are_named_all_at_once():
+    config = get("wgan_gp")
+    del config.train["log_steps"]
+    del config.data["dir"]
+    with pytest.raises(UserError, match=r"^data\.dir: missing; train\.log_steps: mis"):
+        configs.check(config)

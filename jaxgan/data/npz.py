@@ -35,7 +35,15 @@ def load(path: str, labels: bool) -> tuple[np.ndarray, np.ndarray | None]:
             images = arrays[image_key]
             label_key = _key(file, keys, LABEL_KEYS) if labels else None
             targets = arrays[label_key] if label_key else None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    # A .npy file gives an array, which is no context: a TypeError.
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise UserError(f"{file}: not a readable .npz file ({error})") from error
     return _images(images, f"{file}[{image_key}]"), _labels(
         targets, f"{file}[{label_key}]", len(images)
