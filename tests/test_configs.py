@@ -436,7 +436,7 @@ def test_all_differing_fields_are_in_the_table_also_those_of_one_side():
     with pytest.raises(UserError) as error:
         configs.check_same_run(get("wgan"), get("wgan_gp", "mnist"))
     message = str(error.value)
-    assert "gan.clip: stored 0.01, given -" in message
+    assert "gan.clip: stored 0.1, given -" in message
     assert "gan.penalty: stored -, given gradient_penalty" in message
     assert "data.batch_size: stored 64, given 50" in message
     assert "train.num_steps" not in message
