@@ -88,7 +88,7 @@ class Writers:
         shown = {name: f"{values[name]:.4g}" for name in SHOWN if name in values}
         images_rate = f"{values['images_per_second']:.0f}"
         if self._bar is not None:
-            self._bar.set_postfix({**shown, "images/s": images_rate})
+            self._bar.set_postfix({"images/s": images_rate, **shown})
             return
         parts = ", ".join(f"{name} {value}" for name, value in shown.items())
         clock = datetime.timedelta(seconds=round(left))
