@@ -758,18 +758,16 @@ def test_a_penalised_critic_with_batch_norm_is_refused(critic):
         configs.check(config)
     # And were it to get past the config's check, by its gradients:
     shape = (16, 16, 1)
-    both = build.players(config, shape, 0)
-    params = drawn_critic(both)
+    params = drawn_critic(build.players(config, shape, 0))
     with pytest.raises(UserError, match="the critic mixes the examples"):
-        build.check_critic(config, both, params)
+        build.check_critic(config, shape, 0, params)
     config.gan.name = "wgan"
-    build.check_critic(config, both, params)
+    build.check_critic(config, shape, 0, params)
 
 
 def test_a_penalised_critic_with_layer_norm_is_taken():
     critic = TINY_DCGAN["critic"] | {"norm": "layer"}
     config = small("wgan_gp", networks={"critic": critic})
     configs.check(config)
-    both = build.players(config, SHAPE, 0)
-    params = drawn_critic(both)
-    build.check_critic(config, both, params)
+    params = drawn_critic(build.players(config, SHAPE, 0))
+    build.check_critic(config, SHAPE, 0, params)
