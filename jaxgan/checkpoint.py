@@ -191,10 +191,9 @@ def read(
     wanted = as_dict(like)
     with ocp.StandardCheckpointer() as reader:
         stored = reader.metadata(path / "state").item_metadata.tree
-    compared = stored.keys() & wanted.keys() if partial else stored.keys()
-    check_fits(path, {name: stored[name] for name in compared}, wanted)
-    abstract = {name: np.empty(x.shape, x.dtype) for name, x in stored.items()}
-    with ocp.StandardCheckpointer() as reader:
+        compared = stored.keys() & wanted.keys() if partial else stored.keys()
+        check_fits(path, {name: stored[name] for name in compared}, wanted)
+        abstract = {name: np.empty(x.shape, x.dtype) for name, x in stored.items()}
         arrays = reader.restore(path / "state", abstract)
     state = jax.tree.unflatten(
         jax.tree.structure(like), [arrays[name] for name in wanted]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxgan import images, optim
+from jaxgan import data, images, optim
 from jaxgan.errors import UserError, nearest, unknown
 
 # Short keys of a variant string, as in `toy,name=swissroll`.
@@ -41,7 +41,7 @@ CHOICES = {
     "optimizer.generator.name": optim.NAMES,
     "optimizer.critic.name": optim.NAMES,
     "data.value_range": images.VALUE_RANGES,
-    "data.cache": ("auto", "memory", "none"),
+    "data.cache": data.CACHES,
     "train.precision": ("float32", "tf32", "bfloat16"),
 }
 AT_LEAST_ONE = (
