@@ -70,6 +70,7 @@ BASE = {
     },
     "train": {
         "num_steps": 4000,  # generator updates
+        "num_epochs": 0,  # instead of num_steps, which is then 0
         "log_steps": 50,
         "sample_steps": 500,
         "checkpoint_steps": 500,

@@ -5,12 +5,14 @@ from ml_collections import ConfigDict
 
 from jaxgan import build, parallel
 from jaxgan import config as configs
+from jaxgan.feed import feed
 
 
 def describe(config: ConfigDict) -> str:
     """Return the resolved config, both parameter tables and the devices as text."""
-    dataset = build.dataset(config)
-    gan = build.gan(config, dataset.shape, dataset.num_classes)
+    source = feed(config)
+    gan = build.gan(config, source.shape, source.num_classes)
+    num_steps = build.num_steps(config, source.plan)
     state = jax.eval_shape(gan.init, jax.random.key(0))
     devices = parallel.choose_devices(config.parallel.devices, config.data.batch_size)
     lines = [configs.to_json(config)]
@@ -22,9 +24,7 @@ def describe(config: ConfigDict) -> str:
             name = jax.tree_util.keystr(path, simple=True, separator="/")
             lines.append(f"  {name:44} {x.shape!s:20} {x.size:>12,}")
     lines.append("")
-    lines.append(
-        f"data: {len(dataset.train):,} training and {len(dataset.heldout):,} "
-        f"held-out examples of shape {dataset.shape}"
-    )
+    lines.append(f"data: {source.about}")
+    lines.append(f"steps: {num_steps:,}")
     lines.append(f"devices: {', '.join(map(str, devices))}")
     return "\n".join(lines)

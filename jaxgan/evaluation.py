@@ -8,7 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan import data, images, keys, parallel
-from jaxgan.types import Gan, GanState, Key
+from jaxgan.types import Batch, Gan, GanState, Key
 
 
 def stack(source: data.Source, indices: np.ndarray) -> dict[str, np.ndarray]:
@@ -59,3 +59,37 @@ def as_picture(drawn: np.ndarray, value_range: str, real: np.ndarray) -> np.ndar
     if drawn.ndim == 2:
         return images.scatter(drawn, real)
     return images.grid(images.encode(drawn, value_range))
+
+
+def heldout_pair(pair: data.Pair, count: int) -> Batch:
+    """Return held-out images 'a' and 'b' of two domains, `count` of each at most.
+
+    They are spread evenly over the sets. Where the truth is known, 'truth_b' is what
+    'a' looks like in domain b, and 'truth_a' the other way round.
+    """
+    batch = {}
+    for name, source in (("a", pair.heldout_a), ("b", pair.heldout_b)):
+        some = np.linspace(0, len(source) - 1, min(count, len(source)))
+        batch[name] = stack(source, np.rint(some).astype(int))["image"]
+    if pair.truth:
+        batch |= {"truth_a": batch["a"], "truth_b": batch["b"]}
+    return batch
+
+
+def rows(batch: Batch, drawn: dict[str, Any]) -> np.ndarray:
+    """Return a picture of translations: a row an image, real, translated, back again.
+
+    First the images of a, then those of b; the truth comes last where it is known.
+    """
+    pictures = []
+    for real, there, back, truth in (
+        ("a", "a2b", "a2b2a", "truth_b"),
+        ("b", "b2a", "b2a2b", "truth_a"),
+    ):
+        made = [images.encode(drawn[name], "symmetric") for name in (there, back)]
+        columns = [batch[real], *made, *([batch[truth]] if truth in batch else [])]
+        cells = np.stack(columns, axis=1)
+        cells = cells.reshape(-1, *cells.shape[2:])
+        pictures.append(images.grid(cells, columns=len(columns)))
+    gap = np.full((2, *pictures[0].shape[1:]), 128, np.uint8)
+    return np.concatenate([pictures[0], gap, pictures[1]])

@@ -6,15 +6,16 @@ none depends on the device, so resuming is exact and the number of devices is fr
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxgan.types import Array, Key
+from jaxgan.types import Key
 
 # Purposes: each draw within a turn folds its own number in.
-LATENTS, INTERPOLATION, LABELS, DEQUANTIZATION, NOISE = range(5)
+LATENTS, INTERPOLATION, LABELS, DEQUANTIZATION, NOISE, POOL, DROPOUT = range(7)
 # What a key of the run is used for besides the steps, which fold in 0, 1, 2, ...
 INIT, SAMPLES, HELDOUT = 2**32 - 1, 2**32 - 2, 2**32 - 3
 
@@ -31,12 +32,12 @@ def example_keys(key: Key, count: int, axis_name: str | None = None) -> Key:
 
 
 def draw(
-    sampler: Callable[[Key], Array],
+    sampler: Callable[[Key], Any],
     key: Key,
     purpose: int,
     count: int,
     axis_name: str | None = None,
-) -> Array:
+) -> Any:
     """Return `sampler(key of the example)` for each example, stacked [count, ...]."""
     keys = example_keys(jax.random.fold_in(key, purpose), count, axis_name)
     return jax.vmap(sampler)(keys)

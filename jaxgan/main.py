@@ -49,12 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def verb(values: flags.FlagValues, config: ConfigDict, name: str) -> int:
     """Train the config in `runs/NAME` or in --workdir; returns the exit code."""
-    from jaxgan import cli, process
-    from jaxgan import config as configs
+    from jaxgan import checks, cli, process
     from jaxgan.describe import describe
     from jaxgan.train import train
 
-    configs.check(config)
+    checks.check(config)
     process.configure(config.train.precision, config.train.deterministic)
     if values.dry_run:
         print(describe(config))

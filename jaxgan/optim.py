@@ -52,3 +52,31 @@ def linear_decay(learning_rate: float, decay_steps: int) -> Schedule:
         return learning_rate * jnp.maximum(0.0, 1 - step / decay_steps)
 
     return schedule
+
+
+def constant_then_decay(
+    learning_rate: float,
+    constant: int,
+    decay: int,
+    *,
+    epoch_examples: int = 1,
+    batch_size: int = 1,
+) -> Schedule:
+    """Return step -> learning_rate * (1 - max(0, k - constant) / (decay + 1)), >= 0.
+
+    k = 1, 2, ... is the epoch of the step, which begins at example step * batch_size
+    of an endless stream; with an epoch of one example it is the step. `decay = 0`
+    keeps the rate. Upstream's `linear` policy at its HEAD (get_scheduler, and
+    update_learning_rate at the end of an epoch): a staircase that is 1 at epoch
+    `constant`, decay / (decay + 1) at the next, 1 / (decay + 1) at the last.
+    """
+
+    def schedule(step: Array) -> Array:
+        if not decay:
+            return jnp.asarray(learning_rate, jnp.result_type(float))
+        whole, rest = jnp.divmod(step, epoch_examples)  # no product that overflows
+        epoch = 1 + whole * batch_size + rest * batch_size // epoch_examples
+        over = jnp.maximum(0, epoch - constant)
+        return learning_rate * jnp.maximum(0.0, 1 - over / (decay + 1))
+
+    return schedule

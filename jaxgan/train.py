@@ -1,5 +1,6 @@
 """The one training loop: build, restore, step, log, save."""
 
+import math
 import os
 import signal
 import time
@@ -12,17 +13,16 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan import build, checkpoint, data, evaluation, keys, parallel
+from jaxgan import build, checkpoint, keys, parallel
 from jaxgan import config as configs
 from jaxgan.checkpoint import Checkpoints
-from jaxgan.data.plan import Plan
+from jaxgan.data import PairPlan, Plan
 from jaxgan.errors import UserError
+from jaxgan.feed import Feed, feed
 from jaxgan.process import Profiler, StopSignals
 from jaxgan.turns import generator_variables
 from jaxgan.types import Batch, Gan, GanState, Metrics
 from jaxgan.writers import Means, Writers
-
-NUM_SAMPLES, NUM_POINTS = 64, 512  # of the pictures
 
 
 class TrainingFailed(Exception):
@@ -30,7 +30,7 @@ class TrainingFailed(Exception):
 
 
 def train(config: ConfigDict, workdir: Path, profile: bool = False) -> int:
-    """Train until `train.num_steps`, resuming where the workdir has a checkpoint.
+    """Train all steps of the config, resuming where the workdir has a checkpoint.
 
     Returns:
         0, or 128 + the signal's number after SIGTERM or SIGINT, once all is saved.
@@ -42,44 +42,40 @@ def train(config: ConfigDict, workdir: Path, profile: bool = False) -> int:
     stored = workdir / "config.json"
     if stored.exists():
         configs.check_same_run(configs.load(workdir), config)
-    latest = checkpoint.steps_in(workdir / "checkpoints")[-1:]
-    if latest and latest[0] > config.train.num_steps:
-        raise UserError(
-            f"train.num_steps = {config.train.num_steps}: the run in {workdir} is at "
-            f"step {latest[0]} already"
-        )
     with StopSignals() as signals:
-        dataset = build.dataset(config)
+        source = feed(config)
+        num_steps = build.num_steps(config, source.plan)
+        latest = checkpoint.steps_in(workdir / "checkpoints")[-1:]
+        if latest and latest[0] > num_steps:
+            raise UserError(
+                f"train.num_steps = {num_steps}: the run in {workdir} is at step "
+                f"{latest[0]} already"
+            )
         devices = parallel.choose_devices(
             config.parallel.devices, config.data.batch_size
         )
-        axis = parallel.axis_name(devices)
-        gan = build.gan(config, dataset.shape, dataset.num_classes, axis)
-        keep = config.train.keep_checkpoints
+        gan = build.gan(
+            config,
+            source.shape,
+            source.num_classes,
+            axis_name=parallel.axis_name(devices),
+            epoch_examples=source.plan.num_examples,
+        )
         with ExitStack() as stack:
+            keep = config.train.keep_checkpoints
             checkpoints = Checkpoints(workdir / "checkpoints", keep)
             stack.callback(checkpoints.close)
-            state, loop = first_state(config, gan, dataset, checkpoints)
+            state, loop = first_state(config, gan, source, checkpoints)
             # Only now, so that a mistake in the config leaves nothing behind it.
             write_atomically(stored, configs.to_json(config))
-            start = int(state.step)
-            writers = Writers(workdir, start, config.train.num_steps)
+            writers = Writers(workdir, int(state.step), num_steps)
             stack.callback(writers.close)
-            if start == config.train.num_steps:
-                writers.say(f"finished at step {start}; nothing to do")
-                return 0
-            where = f"from step {start}" if start else "from the start"
-            count, platform = len(devices), devices[0].platform
-            plural = "s" if count > 1 else ""
-            writers.say(
-                f"training {where} on {count} {platform} device{plural} in {workdir}"
-            )
-            run = Run(config, gan, dataset, devices, checkpoints, writers, loop)
-            return run.steps(state, signals, profile)
+            run = Run(config, gan, source, num_steps, devices, checkpoints, writers)
+            return run.steps(state, loop, signals, profile)
 
 
 def first_state(
-    config: ConfigDict, gan: Gan, dataset: data.Dataset, checkpoints: Checkpoints
+    config: ConfigDict, gan: Gan, source: Feed, checkpoints: Checkpoints
 ) -> tuple[GanState, dict[str, Any]]:
     """Return the state to go on from: a sound checkpoint, `init_from`, or step 0."""
     key = jax.random.key(config.train.seed)
@@ -89,7 +85,7 @@ def first_state(
         return restored
     state = jax.jit(gan.init)(key)
     params = state.critic.params
-    build.check_critic(config, dataset.shape, dataset.num_classes, params)
+    build.check_critic(config, source.shape, source.num_classes, params)
     if config.train.init_from:
         state = warm_start(state, Path(config.train.init_from))
     return state, {"sums": {}, "counts": {}, "seconds": 0.0}
@@ -109,17 +105,21 @@ def warm_start(state: GanState, workdir: Path) -> GanState:
         generator=other.generator.replace(opt_state=state.generator.opt_state),
         critic=other.critic.replace(opt_state=state.critic.opt_state),
     )
-    return state.replace(memory=generator_variables(state)) if state.memory else state
+    if "average" not in state.memory:
+        return state
+    memory = state.memory | {"average": generator_variables(state)}
+    return state.replace(memory=memory)
 
 
-def calls_from(config: ConfigDict, plan: Plan, start: int) -> Iterator[range]:
-    """Yield the steps of each call of the compiled function, up to the last step.
+def calls_from(
+    config: ConfigDict, plan: Plan | PairPlan, start: int, stop: int
+) -> Iterator[range]:
+    """Yield the steps of each call of the compiled function, from `start` to `stop`.
 
     A call has `train.steps_per_call` steps, or one where those would cross a multiple
     of it or mix steps of different numbers of critic steps.
     """
-    step, stop = start, config.train.num_steps
-    size = config.train.steps_per_call
+    step, size = start, config.train.steps_per_call
     while step < stop:
         call = range(step, step + size)
         whole = step % size == 0 and call.stop <= stop
@@ -135,14 +135,15 @@ class Run:
         self,
         config: ConfigDict,
         gan: Gan,
-        dataset: data.Dataset,
+        source: Feed,
+        num_steps: int,
         devices: list[jax.Device],
         checkpoints: Checkpoints,
         writers: Writers,
-        loop: dict[str, Any],
     ):
         self.config = config
-        self.dataset = dataset
+        self.source = source
+        self.num_steps = num_steps
         self.devices = devices
         self.checkpoints = checkpoints
         self.writers = writers
@@ -150,32 +151,38 @@ class Run:
         self.train_steps = parallel.compile_steps(gan, devices)
         self.sample = jax.jit(gan.sample)
         self.evaluate = jax.jit(gan.evaluate)
-        count = min(config.eval.heldout_examples, len(dataset.heldout))
-        self.examples = evaluation.stack(dataset.heldout, np.arange(count))
-        classes = dataset.num_classes
-        count = NUM_POINTS if len(dataset.shape) == 1 else NUM_SAMPLES
-        self.labels = evaluation.sample_labels(config, classes, count)
         # Gathered since the last line; the first two are part of a checkpoint.
-        self.means = Means(loop["sums"], loop["counts"])
-        self.seconds = loop["seconds"]
+        self.means = Means({}, {})
+        self.seconds = 0.0
         self.clock = time.perf_counter()
         self.images = 0
         self.steps_taken = 0
         self.waiting: list[tuple[int, Metrics]] = []
 
-    def steps(self, state: GanState, signals: StopSignals, profile: bool) -> int:
+    def steps(
+        self,
+        state: GanState,
+        loop: dict[str, Any],
+        signals: StopSignals,
+        profile: bool,
+    ) -> int:
         """Take all steps that are left; returns the exit code."""
-        train = self.config.train
-        plan = build.plan(self.config, len(self.dataset.train))
-        calls = list(calls_from(self.config, plan, int(state.step)))
-        batches = data.batches(self.dataset.train, plan, calls)
+        train, start = self.config.train, int(state.step)
+        self.means = Means(loop["sums"], loop["counts"])
+        self.seconds = loop["seconds"]
+        if start == self.num_steps:
+            self.writers.say(f"finished at step {start}; nothing to do")
+            return 0
+        self.say_start(start)
+        calls = list(calls_from(self.config, self.source.plan, start, self.num_steps))
         state = parallel.replicate(state, self.devices)
         profiler = Profiler(self.writers.workdir / "profile" if profile else None)
+        batches = self.source.batches(calls)
         for number, (call, batch) in enumerate(zip(calls, batches, strict=True)):
             profiler.before(number)
             state = self.take(call, batch, state)
             profiler.after(number, state)
-            step, last = call.stop, call.stop == train.num_steps
+            step, last = call.stop, call.stop == self.num_steps
             stopping = signals.received != 0 and not last
             self.checkpoints.poll()
             if last or step % train.log_steps == 0:
@@ -185,16 +192,29 @@ class Run:
             if last or stopping or due(step, train.checkpoint_steps):
                 self.save(step, state)
             if stopping:
-                self.checkpoints.wait()
-                name = signal.Signals(signals.received).name
-                self.writers.say(
-                    f"stopped by {name}; step {step} is saved in "
-                    f"{self.checkpoints.directory}; the same command goes on"
-                )
-                return 128 + signals.received
+                return self.stopped(step, signals.received)
         self.checkpoints.wait()
-        self.writers.say(f"done: {train.num_steps} steps in {self.writers.workdir}")
+        self.writers.say(f"done: {self.num_steps} steps in {self.writers.workdir}")
         return 0
+
+    def say_start(self, step: int) -> None:
+        """Say from where, on what and in which folder."""
+        where = f"from step {step}" if step else "from the start"
+        count, platform = len(self.devices), self.devices[0].platform
+        plural = "s" if count > 1 else ""
+        self.writers.say(
+            f"training {where} on {count} {platform} device{plural} in "
+            f"{self.writers.workdir}"
+        )
+
+    def stopped(self, step: int, number: int) -> int:
+        """Wait for the checkpoint, say where it is, and return the exit code."""
+        self.checkpoints.wait()
+        self.writers.say(
+            f"stopped by {signal.Signals(number).name}; step {step} is saved in "
+            f"{self.checkpoints.directory}; the same command goes on"
+        )
+        return 128 + number
 
     def take(self, call: range, batch: Batch, state: GanState) -> GanState:
         """Take the steps of one call, letting the host run one call ahead."""
@@ -202,7 +222,8 @@ class Run:
         self.waiting.append((call.start, metrics))
         if len(self.waiting) > 1:
             jax.block_until_ready(self.waiting[-2][1])
-        self.images += batch["label"].size
+        # Leaves are [steps, n_critic, b, ...].
+        self.images += math.prod(next(iter(batch.values())).shape[:3])
         self.steps_taken += len(call)
         self.writers.advance(len(call))
         return state
@@ -238,11 +259,10 @@ class Run:
         elapsed = time.perf_counter() - self.clock
         self.seconds += elapsed
         rate = self.images / elapsed
-        steps_left = self.config.train.num_steps - step
-        left = elapsed / max(1, self.steps_taken) * steps_left
+        left = elapsed / max(1, self.steps_taken) * (self.num_steps - step)
         key = jax.random.fold_in(self.key, keys.HELDOUT)
         alone = parallel.on_one_device(state)
-        heldout = jax.device_get(self.evaluate(alone, self.examples, key))
+        heldout = jax.device_get(self.evaluate(alone, self.source.heldout, key))
         for name, value in heldout.items():
             if not np.isfinite(value):
                 raise self.failure(step, name)
@@ -253,12 +273,11 @@ class Run:
         self.clock, self.images, self.steps_taken = time.perf_counter(), 0, 0
 
     def draw(self, step: int, state: GanState) -> None:
-        """Write the picture of samples from the run's fixed latents."""
-        drawn = evaluation.draw_samples(self.sample, state, self.labels, self.key)
-        real = self.examples["image"]
-        value_range = self.config.data.value_range
-        picture = evaluation.as_picture(drawn, value_range, real)
-        self.writers.picture(step, "samples", picture)
+        """Write the picture of samples from the run's fixed examples."""
+        key = jax.random.fold_in(self.key, keys.SAMPLES)
+        alone = parallel.on_one_device(state)
+        drawn = self.sample(alone, self.source.fixed, key)
+        self.writers.picture(step, "samples", self.source.picture(drawn))
 
     def save(self, step: int, state: GanState) -> None:
         """Save the state and the loop's numbers; raises TrainingFailed on NaN."""
@@ -268,8 +287,8 @@ class Run:
             if not np.all(np.isfinite(array)):
                 raise self.failure(step, name)
         loop = {
-            "shape": list(self.dataset.shape),
-            "num_classes": self.dataset.num_classes,
+            "shape": list(self.source.shape),
+            "num_classes": self.source.num_classes,
             "sums": self.means.sums,
             "counts": self.means.counts,
             "seconds": self.seconds + time.perf_counter() - self.clock,

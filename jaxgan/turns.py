@@ -6,7 +6,7 @@ later one needs travels in the batch.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +17,26 @@ from jaxgan.types import Array, Batch, GanState, Key, Metrics, Optimizer, PyTree
 
 Player = Literal["generator", "critic"]
 Turn = Callable[[GanState, Batch, Key], tuple[GanState, Batch, Metrics]]
-# (params, state, batch, key) -> loss [], (the player's new batch_stats, metrics)
-Loss = Callable[[PyTree, GanState, Batch, Key], tuple[Array, tuple[PyTree, Metrics]]]
 
 CRITIC, GENERATOR = 0, 1  # folded into the step's key
+
+
+class Outcome(NamedTuple):
+    """What a loss finds out besides its value.
+
+    Attributes:
+        batch_stats: the player's new running statistics.
+        metrics: scalars by name.
+        made: what a later turn of the step needs, by its name in the batch.
+    """
+
+    batch_stats: PyTree
+    metrics: Metrics
+    made: Batch = {}  # noqa: RUF012 (never changed)
+
+
+# (params, state, batch, key) -> loss [], its outcome
+Loss = Callable[[PyTree, GanState, Batch, Key], tuple[Array, Outcome]]
 
 
 def turn(
@@ -30,15 +46,16 @@ def turn(
 
     The loss is a mean over the examples at hand; with `axis_name`, gradients,
     metrics and running statistics are averaged over that mapped axis. Only the
-    player's own parameters and running statistics change. Adds the metric
-    `learning_rate/<player>`.
+    player's own parameters and running statistics change. What the loss made joins
+    the batch. Adds the metric `learning_rate/<player>`.
     """
 
     def take(state: GanState, batch: Batch, key: Key):
         network = getattr(state, player)
-        gradients, (batch_stats, metrics) = jax.grad(loss, has_aux=True)(
+        gradients, outcome = jax.grad(loss, has_aux=True)(
             network.params, state, batch, key
         )
+        batch_stats, metrics, made = outcome
         if axis_name is not None:
             gradients, batch_stats, metrics = lax.pmean(
                 (gradients, batch_stats, metrics), axis_name
@@ -54,7 +71,7 @@ def turn(
             opt_state=opt_state,
         )
         metrics = metrics | {f"learning_rate/{player}": rate}
-        return state.replace(**{player: network}), batch, metrics
+        return state.replace(**{player: network}), batch | made, metrics
 
     return take
 
@@ -104,6 +121,15 @@ def alternate(critic_turn: Turn, generator_turn: Turn) -> Turn:
     return take
 
 
+def once(whole_turn: Turn) -> Turn:
+    """Return the turn for batches whose leading axis, n_critic, is 1 and goes away."""
+
+    def take(state: GanState, batch: Batch, key: Key):
+        return whole_turn(state, jax.tree.map(lambda x: x[0], batch), key)
+
+    return take
+
+
 def clip_weights(clip: float) -> Turn:
     """Return the turn that clips every parameter of the critic to [-clip, clip].
 
@@ -131,15 +157,18 @@ def clipped(params: PyTree, clip: float) -> PyTree:
 def average_generator(decay: float) -> Turn:
     """Return the turn that updates the moving average of the generator.
 
-    `state.memory` is {'params', 'batch_stats'} and becomes
-    decay * memory + (1 - decay) * generator.
+    `state.memory['average']` is {'params', 'batch_stats'} and becomes
+    decay * average + (1 - decay) * generator.
     """
 
     def take(state: GanState, batch: Batch, key: Key):
         new = generator_variables(state)
-        memory = jax.tree.map(
-            lambda old, now: decay * old + (1 - decay) * now, state.memory, new
+        average = jax.tree.map(
+            lambda old, now: decay * old + (1 - decay) * now,
+            state.memory["average"],
+            new,
         )
+        memory = state.memory | {"average": average}
         return state.replace(memory=memory), batch, {}
 
     return take
@@ -151,6 +180,11 @@ def generator_variables(state: GanState) -> dict[str, PyTree]:
         "params": state.generator.params,
         "batch_stats": state.generator.batch_stats,
     }
+
+
+def sampled_variables(state: GanState) -> dict[str, PyTree]:
+    """Return the variables to sample with: the moving average where one is kept."""
+    return state.memory.get("average") or generator_variables(state)
 
 
 def as_train_step(

@@ -35,14 +35,14 @@ class GanState(struct.PyTreeNode):
         step: int32 [], generator updates so far.
         generator: the generator.
         critic: the critic.
-        memory: what a GAN remembers besides its players, such as the moving
-            average of the generator; `()` for nothing.
+        memory: what a GAN remembers besides its players, by name: 'average', the
+            moving average of the generator; 'pool', CycleGAN's generated images.
     """
 
     step: Array
     generator: Network
     critic: Network
-    memory: PyTree = ()
+    memory: dict[str, PyTree] = struct.field(default_factory=dict)
 
 
 class Gan(NamedTuple):
@@ -53,9 +53,10 @@ class Gan(NamedTuple):
         train_step: (state, batch, key) -> (state, metrics). `key` is the run's; the
             step folds `state.step` into it. A metric is a scalar, or an array whose
             elements count alike in a mean (one for each critic step).
-        sample: (state, batch, key) -> images by name. `batch['label']` is int32 [n];
-            `batch['latents']` [n, z] replaces the drawn latents.
-        evaluate: (state, batch, key) -> metrics on held-out examples.
+        sample: (state, batch, key) -> images by name. Of a WGAN `batch['label']` is
+            int32 [n], and `batch['latents']` [n, z] replaces the drawn latents; of a
+            CycleGAN the batch has the images 'a' and 'b' to translate.
+        evaluate: (state, batch, key) -> metrics on held-out examples, maybe none.
     """
 
     init: Callable[[Key], GanState]

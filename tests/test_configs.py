@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from jaxgan import build, cli
+from jaxgan import build, checks, cli
 from jaxgan import config as configs
 from jaxgan.errors import UserError
 
@@ -52,7 +52,7 @@ def test_every_variant_is_complete_and_passes_its_check(name, variant):
     config = get(name, variant)
     assert common(configs.flatten(config)) == common(fields(name))
     assert config.gan.name == name
-    configs.check(config)
+    checks.check(config)
     # What is stored in the workdir is the config.
     stored = ConfigDict(json.loads(configs.to_json(config)))
     configs.check_same_run(stored, config)
@@ -366,7 +366,7 @@ WRONG = {
 def test_check_tells_all_problems_at_once():
     config = with_fields("wgan_gp", {field: v for field, (v, _) in WRONG.items()})
     with pytest.raises(UserError) as error:
-        configs.check(config)
+        checks.check(config)
     message = str(error.value)
     for field, (value, reason) in WRONG.items():
         assert f"{field} = {value}: " in message
@@ -379,7 +379,7 @@ def test_check_tells_all_problems_at_once():
 def test_check_tells_each_problem_alone(field):
     value, reason = WRONG[field]
     with pytest.raises(UserError) as error:
-        configs.check(with_fields("wgan_gp", {field: value}))
+        checks.check(with_fields("wgan_gp", {field: value}))
     assert str(error.value).startswith(f"{field} = {value}: ")
     assert reason in str(error.value)
 
@@ -388,14 +388,14 @@ def test_a_file_is_for_its_own_gan():
     """The fields of the one are not those of the other."""
     for name, other in (("wgan", "wgan_gp"), ("wgan_gp", "wgan")):
         with pytest.raises(UserError, match=r"gan\.name = "):
-            configs.check(with_fields(name, {"gan.name": other}))
+            checks.check(with_fields(name, {"gan.name": other}))
 
 
 def test_the_steps_of_a_call_may_be_one_with_any_interval():
-    configs.check(
+    checks.check(
         with_fields("wgan", {"train.steps_per_call": 1, "train.log_steps": 7})
     )
-    configs.check(with_fields("wgan", {"train.sample_steps": 0}))
+    checks.check(with_fields("wgan", {"train.sample_steps": 0}))
 
 
 # Resuming
@@ -460,4 +460,4 @@ def test_missing_fields_are_named_all_at_once():
     del config.train["log_steps"]
     del config.data["dir"]
     with pytest.raises(UserError, match=r"^data\.dir: missing; train\.log_steps: mis"):
-        configs.check(config)
+        checks.check(config)

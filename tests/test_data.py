@@ -324,7 +324,7 @@ def decode(path, size=0, channels=0):
 
 def test_a_colour_image_where_all_others_are_gray(tmp_path):
     path = save_png(tmp_path / "0.png", random_images(4, 4, 3))
-    form = transforms.Format((4, 4, 1), resize=False, convert=False)
+    form = transforms.Format((4, 4, 1), sides="same", convert=False)
     with pytest.raises(UserError, match=r"it: a colour image in a set .* are gray"):
         transforms.decode(path, "it", form)
 

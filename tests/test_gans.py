@@ -13,7 +13,7 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 from ml_collections import ConfigDict
 
-from jaxgan import build, optim, parallel, penalties, turns
+from jaxgan import build, checks, optim, parallel, penalties, turns
 from jaxgan import config as configs
 from jaxgan.errors import UserError
 from jaxgan.gans.players import Players
@@ -87,7 +87,8 @@ def drawn_state(gan, seed=0):
     """Return a state of random parameters; a moving average begins with them."""
     state = drawn(jax.eval_shape(gan.init, KEY), seed)
     if state.memory:
-        state = state.replace(memory=turns.generator_variables(state))
+        memory = {"average": turns.generator_variables(state)}
+        state = state.replace(memory=memory)
     return jax.tree.map(jnp.copy, state)  # as the step is given the state to overwrite
 
 
@@ -239,7 +240,7 @@ def test_every_pair_of_networks_trains_two_steps(name, variant):
         config.optimizer[player].learning_rate = 0.01
     if name == "wgan":
         config.gan.clip = 0.5  # at 0.01 and width 2 hardly any gradient gets through
-    configs.check(config)
+    checks.check(config)
     shape = shape_for(config)
     classes = 10 if config.gan.get("conditional", False) else 0
     before, after, metrics = train(config, 2, shape, classes)
@@ -524,26 +525,26 @@ def test_moving_average_follows_its_recurrence_and_is_what_sample_uses():
     steps = parallel.compile_steps(gan, jax.devices()[:1])
     state = drawn_state(gan)
     expected = jax.tree.map(np.array, turns.generator_variables(state))
-    assert largest_difference(expected, state.memory) == 0
+    assert largest_difference(expected, state.memory["average"]) == 0
     batch = batches(config, 3)
     for step in range(3):
         one = {name: leaf[step : step + 1] for name, leaf in batch.items()}
         state, _ = steps(state, one, KEY)
         new = turns.generator_variables(state)
         expected = jax.tree.map(lambda m, x: 0.75 * m + 0.25 * x, expected, new)
-        assert largest_difference(expected, state.memory) < 1e-6
+        assert largest_difference(expected, state.memory["average"]) < 1e-6
     assert largest_difference(expected, new) > 0.01
 
     generator = build.players(config, SHAPE, 0).generator
     asked = {"label": np.zeros(5, np.int32), "latents": np.eye(5, 3)}
     samples = gan.sample(state, asked, KEY)["samples"]
-    averaged = generator.apply(state.memory, asked["latents"], train=False)
+    averaged = generator.apply(state.memory["average"], asked["latents"], train=False)
     np.testing.assert_allclose(samples, averaged, atol=1e-6)
 
     config.gan.ema_decay = 0.0
     without = build.gan(config, SHAPE)
-    assert jax.eval_shape(without.init, KEY).memory == ()
-    samples = without.sample(state.replace(memory=()), asked, KEY)["samples"]
+    assert jax.eval_shape(without.init, KEY).memory == {}
+    samples = without.sample(state.replace(memory={}), asked, KEY)["samples"]
     raw = generator.apply(new, asked["latents"], train=False)
     np.testing.assert_allclose(samples, raw, atol=1e-6)
     assert np.max(np.abs(raw - averaged)) > 1e-3
@@ -755,7 +756,7 @@ def drawn_critic(players):
 def test_a_penalised_critic_with_batch_norm_is_refused(critic):
     config = small("wgan_gp", networks={"critic": critic})
     with pytest.raises(UserError, match=r"critic\..*norm = .*must not mix"):
-        configs.check(config)
+        checks.check(config)
     # And were it to get past the config's check, by its gradients:
     shape = (16, 16, 1)
     params = drawn_critic(build.players(config, shape, 0))
@@ -768,6 +769,6 @@ def test_a_penalised_critic_with_batch_norm_is_refused(critic):
 def test_a_penalised_critic_with_layer_norm_is_taken():
     critic = TINY_DCGAN["critic"] | {"norm": "layer"}
     config = small("wgan_gp", networks={"critic": critic})
-    configs.check(config)
+    checks.check(config)
     params = drawn_critic(build.players(config, SHAPE, 0))
     build.check_critic(config, SHAPE, 0, params)

@@ -33,7 +33,7 @@ def record(name):
 
 def test_turn_takes_one_step_down_the_loss_of_its_player_alone():
     def loss(params, state, batch, key):
-        return params["w"] ** 2 * batch["x"], ({}, {"value": params["w"]})
+        return params["w"] ** 2 * batch["x"], turns.Outcome({}, {"value": params["w"]})
 
     take = turns.turn("critic", loss, SGD)
     after, batch, metrics = take(state(), {"x": 3.0}, KEY)
@@ -50,7 +50,7 @@ def test_turn_follows_the_generators_step_for_the_critics_rate():
     decaying = optim.optimizer(name="sgd", learning_rate=2e-4, **fields)
 
     def loss(params, state, batch, key):
-        return params["w"], ({}, {})
+        return params["w"], turns.Outcome({}, {})
 
     halfway = state().replace(step=jnp.array(50))
     _, _, metrics = turns.turn("critic", loss, decaying)(halfway, {}, KEY)
@@ -94,7 +94,7 @@ def test_clip_weights_bounds_every_leaf_and_counts_those_at_the_bound():
 
 def test_average_generator():
     before = state()
-    memory = {"params": {"w": jnp.array(0.0)}, "batch_stats": {}}
-    before = before.replace(memory=memory)
+    average = {"params": {"w": jnp.array(0.0)}, "batch_stats": {}}
+    before = before.replace(memory={"average": average})
     after, _, _ = turns.average_generator(0.9)(before, {}, KEY)
-    assert after.memory["params"]["w"] == pytest.approx(0.1)
+    assert after.memory["average"]["params"]["w"] == pytest.approx(0.1)

@@ -5,12 +5,16 @@ import math
 import numpy as np
 
 from jaxgan.data import embedded, folder, idx, npz, tfds_source, transforms
-from jaxgan.data.loader import batches
-from jaxgan.data.plan import Plan
+from jaxgan.data.loader import batches, pair_batches
+from jaxgan.data.pairs import PAIR_CACHES, Pair, load_pair
+from jaxgan.data.plan import PairPlan, Plan
 from jaxgan.data.sources import ArraySource, Dataset, Source, in_memory, split
 from jaxgan.errors import UserError, unknown
 
-__all__ = ["ArraySource", "Dataset", "Plan", "Source", "batches", "load"]
+__all__ = [
+    "PAIR_CACHES", "ArraySource", "Dataset", "Pair", "PairPlan", "Plan", "Source",
+    "batches", "load", "load_pair", "pair_batches",
+]  # fmt: skip
 
 NAMES = ("digits", *embedded.TOY_SETS, "idx", "folder", "npz")
 CACHES = ("auto", "memory", "none")

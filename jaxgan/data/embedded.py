@@ -21,7 +21,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     Raises:
       UserError: scikit-learn is not installed.
     """
-    bunch = _sklearn_datasets("digits").load_digits()
+    bunch = sklearn_datasets("digits").load_digits()
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
     return images[..., None], bunch.target
 
@@ -60,7 +60,7 @@ def points(name: str, num: int, seed: int) -> np.ndarray:
       UserError: 'swissroll' without scikit-learn.
     """
     if name == "swissroll":
-        roll = _sklearn_datasets(name).make_swiss_roll(
+        roll = sklearn_datasets(name).make_swiss_roll(
             num, noise=0.25, random_state=seed
         )
         return roll[0][:, [0, 2]].astype(np.float32) / np.float32(7.5)
@@ -74,7 +74,7 @@ def points(name: str, num: int, seed: int) -> np.ndarray:
     return modes[chosen] + np.float32(DEVIATIONS[name]) * noise
 
 
-def _sklearn_datasets(name: str):
+def sklearn_datasets(name: str):
     try:
         import sklearn.datasets
     except ImportError as error:

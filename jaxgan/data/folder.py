@@ -2,11 +2,12 @@
 
 import os
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 
 from jaxgan.data import transforms
-from jaxgan.data.sources import Example, Source
+from jaxgan.data.sources import Example, Source, split_indices, stamps
 from jaxgan.errors import UserError
 
 ENDINGS = (
@@ -19,11 +20,21 @@ HELDOUT_FOLDERS = ("test", "val", "valid", "validation")
 class FolderSource:
     """Image files, decoded when asked for; [] raises UserError naming a bad file."""
 
-    def __init__(self, paths: list[str], labels: list[int], form: transforms.Format):
-        self.paths, self.labels, self.form = paths, labels, form
+    form: transforms.Format
+
+    def __init__(self, paths: list[str], labels: list[int] | None = None):
+        self.paths, self.labels = paths, labels or [0] * len(paths)
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def header(self, index: int) -> transforms.Header:
+        """Return the size and colour of an image without decoding it."""
+        return transforms.header(self.paths[index], self.paths[index])
+
+    def stamp(self) -> Iterator[tuple]:
+        """Yield what changes when a file does."""
+        return stamps(self.paths)
 
     def __getitem__(self, index: int) -> Example:
         path = self.paths[index]
@@ -55,27 +66,78 @@ def load(
       UserError: no folder, no images, images outside class folders, a file that is no
         image (of those looked at to find out the size and the channels).
     """
-    if not pathlib.Path(folder).is_dir():
-        raise UserError(f"data.dir = {folder}: no such folder")
-    root = pathlib.Path(folder, "train")
-    heldout = None
-    if root.is_dir():
-        parts = (pathlib.Path(folder, name) for name in HELDOUT_FOLDERS)
-        heldout = next((part for part in parts if part.is_dir()), None)
-    else:
-        root = pathlib.Path(folder)
-
+    root, heldout_root = _parts(folder)
     paths = _find(root)
     classes = _classes(root, paths) if labels else []
-    step = max(1, len(paths) // transforms.SAMPLE)
-    headers = [transforms.header(path, path) for path in paths[::step]]
-    form = transforms.settle(headers, image_size, channels)
-    train = FolderSource(paths, _numbers(root, paths, classes), form)
-    if heldout is None:
-        return train, None, form.shape, len(classes)
-    paths = _find(heldout)
-    numbers = _numbers(heldout, paths, classes)
-    return train, FolderSource(paths, numbers, form), form.shape, len(classes)
+    train = FolderSource(paths, _numbers(root, paths, classes))
+    train.form = transforms.settle(transforms.sample(train), image_size, channels)
+    if heldout_root is None:
+        return train, None, train.form.shape, len(classes)
+    paths = _find(heldout_root)
+    heldout = FolderSource(paths, _numbers(heldout_root, paths, classes))
+    heldout.form = train.form
+    return train, heldout, train.form.shape, len(classes)
+
+
+def load_pair(
+    folder: str, folder_b: str
+) -> tuple[FolderSource, FolderSource, FolderSource, FolderSource]:
+    """Find the images of two domains, in all subfolders of theirs, sorted by path.
+
+    Args:
+      folder: has subfolders trainA, trainB, testA and testB; where a test folder is
+        missing, 10 % of the training images are held out. Or, with `folder_b`,
+      folder, folder_b: each one domain, as `load` takes it.
+
+    Returns:
+      the training images of both domains, the held-out ones of both; their `form` is
+      still to be set.
+
+    Raises:
+      UserError: a folder is missing or has no images, or only one of them.
+    """
+    if folder_b:
+        roots = [
+            _parts(one, field) for one, field in ((folder, "dir"), (folder_b, "dir_b"))
+        ]
+    else:
+        root = _checked(folder, "dir")
+        roots = [(root / f"train{x}", root / f"test{x}") for x in "AB"]
+        for train, _ in roots:
+            if not train.is_dir():
+                found = sorted(path.name for path in root.iterdir() if path.is_dir())
+                raise UserError(
+                    f"data.dir = {folder}: no folder {train.name} there; found "
+                    f"{', '.join(found[:8]) or 'none'}; trainA, trainB, testA and "
+                    "testB expected, or two folders as data.dir and data.dir_b"
+                )
+    (train_a, heldout_a), (train_b, heldout_b) = (_domain(*each) for each in roots)
+    return train_a, train_b, heldout_a, heldout_b
+
+
+def _domain(
+    train: pathlib.Path, heldout: pathlib.Path | None
+) -> tuple[FolderSource, FolderSource]:
+    paths = _find(train)
+    if heldout is not None and heldout.is_dir():
+        return FolderSource(paths), FolderSource(_find(heldout))
+    parts = split_indices(len(paths))
+    first, second = ([paths[index] for index in part] for part in parts)
+    return FolderSource(first), FolderSource(second)
+
+
+def _checked(folder: str, field: str) -> pathlib.Path:
+    if not pathlib.Path(folder).is_dir():
+        raise UserError(f"data.{field} = {folder}: no such folder")
+    return pathlib.Path(folder)
+
+
+def _parts(folder: str, field: str = "dir") -> tuple[pathlib.Path, pathlib.Path | None]:
+    root = _checked(folder, field)
+    if not (root / "train").is_dir():
+        return root, None
+    parts = (root / name for name in HELDOUT_FOLDERS)
+    return root / "train", next((part for part in parts if part.is_dir()), None)
 
 
 def _find(root: pathlib.Path) -> list[str]:

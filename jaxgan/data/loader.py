@@ -1,14 +1,18 @@
 """From a plan and a source to the batches of the training loop."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from jaxgan.data import sources
-from jaxgan.data.plan import Plan
+from jaxgan.data import sources, transforms
+from jaxgan.data.cache import Packed
+from jaxgan.data.pairs import Pair
+from jaxgan.data.plan import PairPlan, Plan
 from jaxgan.data.sources import ArraySource, Source
 from jaxgan.errors import UserError
+
+Batch = dict[str, np.ndarray]
 
 # Batches read at the same time, and kept ready, when a set is streamed. Threads do, as
 # PIL decodes and files are read without holding Python's lock. A thread reads a whole
@@ -23,7 +27,7 @@ def batches(
     *,
     process_index: int = 0,
     process_count: int = 1,
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Iterator[Batch]:
     """Yield the critic batches of one call of the training step after another.
 
     A set in memory is gathered with numpy, another one streamed through grain: the same
@@ -49,19 +53,74 @@ def batches(
     """
     if len(source) != plan.num_examples:
         raise ValueError(f"{len(source)} examples, {plan.num_examples} in the plan")
-    if plan.batch_size % process_count:
-        raise ValueError(f"batch {plan.batch_size} over {process_count} processes")
-    size = plan.batch_size // process_count
-    rows = slice(process_index * size, (process_index + 1) * size)
+    rows = _rows(plan.batch_size, process_index, process_count)
     if isinstance(source, ArraySource):
         for call in _checked(plan, calls):
             examples = np.stack([plan.examples(step)[:, rows] for step in call])
             yield source.gather(examples)
+        return
+
+    def read_batch(batch: int) -> Batch:
+        positions = batch * plan.batch_size + np.arange(rows.start, rows.stop)
+        return _stack(sources.read(source, plan.stream(positions).tolist()))
+
+    yield from _streamed(read_batch, plan, calls)
+
+
+def pair_batches(
+    pair: Pair,
+    plan: PairPlan,
+    calls: Iterable[range],
+    *,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Iterator[Batch]:
+    """Yield the batches of two domains, cut and flipped, call after call.
+
+    Kept images are cut where they lie, others are read through grain: the same bytes.
+
+    Args:
+      pair: the two domains.
+      plan: which examples make up a step, where they are cut and which are flipped.
+      calls, process_index, process_count: as in `batches`.
+
+    Yields:
+      {'a': uint8 [k, 1, b, h, w, c], 'b': the same} with (h, w, c) = pair.shape and
+      b = batch_size / process_count.
+
+    Raises:
+      ValueError, UserError: as `batches` does.
+    """
+    sizes = len(pair.train_a), len(pair.train_b)
+    if sizes != plan[:2]:
+        raise ValueError(f"{sizes} examples, {plan[:2]} in the plan")
+    rows = _rows(plan.batch_size, process_index, process_count)
+
+    def read_batch(step: int) -> Batch:
+        examples = plan.examples(step)[rows].tolist()
+        parts = {"a": pair.train_a, "b": pair.train_b}
+        batch = {key: np.empty((len(examples), *pair.shape), np.uint8) for key in parts}
+        for row, example in enumerate(examples):
+            for key, draws in (("a", example[:4]), ("b", example[4:])):
+                image = parts[key][draws[0]]["image"]
+                batch[key][row] = transforms.augment(image, *draws[1:], pair.shape[0])
+        return batch
+
+    if isinstance(pair.train_a, Packed) and isinstance(pair.train_b, Packed):
+        for call in _checked(plan, calls):
+            yield _stack([_stack([read_batch(step)]) for step in call])
     else:
-        yield from _streamed(source, plan, calls, rows)
+        yield from _streamed(read_batch, plan, calls)
 
 
-def _checked(plan: Plan, calls: Iterable[range]) -> Iterator[range]:
+def _rows(batch_size: int, process_index: int, process_count: int) -> slice:
+    if batch_size % process_count:
+        raise ValueError(f"batch {batch_size} over {process_count} processes")
+    size = batch_size // process_count
+    return slice(process_index * size, (process_index + 1) * size)
+
+
+def _checked(plan: Plan | PairPlan, calls: Iterable[range]) -> Iterator[range]:
     stop = None
     for call in calls:
         if stop not in (None, call.start) or call.step != 1:
@@ -73,18 +132,13 @@ def _checked(plan: Plan, calls: Iterable[range]) -> Iterator[range]:
 
 
 def _streamed(
-    source: Source, plan: Plan, calls: Iterable[range], rows: slice
-) -> Iterator[dict[str, np.ndarray]]:
+    read_batch: Callable[[int], Batch], plan: Plan | PairPlan, calls: Iterable[range]
+) -> Iterator[Batch]:
     grain = _import_grain()
     calls = _checked(plan, calls)
     first = next(calls, None)
     if first is None:
         return
-
-    def read_batch(batch: int) -> dict[str, np.ndarray]:
-        positions = batch * plan.batch_size + np.arange(rows.start, rows.stop)
-        return _stack(sources.read(source, plan.stream(positions).tolist()))
-
     start = plan.batches_before(first.start)
     dataset = grain.MapDataset.range(start, 2**62).map(read_batch)  # without end
     options = grain.ReadOptions(READ_THREADS, READ_AHEAD)
@@ -99,8 +153,8 @@ def _streamed(
         stream.close()
 
 
-def _stack(examples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {key: np.stack([one[key] for one in examples]) for key in ("image", "label")}
+def _stack(examples: list[Batch]) -> Batch:
+    return {key: np.stack([one[key] for one in examples]) for key in examples[0]}
 
 
 def _import_grain():

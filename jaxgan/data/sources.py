@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +14,8 @@ Example = dict[str, Any]
 
 # Examples that a thread reads before it asks for more work.
 CHUNK = 64
+# Examples that cannot be read, of which an error gives the reasons.
+ERRORS = 5
 
 
 class Source(Protocol):
@@ -88,14 +90,38 @@ class Subset:
         return read(self.source, [int(self.indices[index]) for index in indices])
 
 
+class Chained:
+    """The examples of several sources, one source after another."""
+
+    def __init__(self, parts: Sequence[Source]):
+        self.parts = parts
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def __getitem__(self, index: int) -> Example:
+        for part in self.parts:
+            if index < len(part):
+                return part[index]
+            index -= len(part)
+        raise IndexError(index)
+
+
 def read(source: Source, indices: Sequence[int]) -> list[Example]:
     """Read several examples, at once where the source has `__getitems__`."""
     at_once = getattr(source, "__getitems__", None)
     return at_once(indices) if at_once else [source[index] for index in indices]
 
 
-def split(source: Source) -> tuple[Source, Source]:
-    """Split off the last 10 % of a fixed permutation: (training set, held-out set).
+def stamps(paths: Iterable[str | os.PathLike]) -> Iterator[tuple[str, int, int]]:
+    """Yield the real path, size and time of change of each file."""
+    for path in paths:
+        status = os.stat(path)
+        yield os.path.realpath(path), status.st_size, status.st_mtime_ns
+
+
+def split_indices(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Split off the last 10 % of a fixed permutation: (training, held-out) indices.
 
     For sets that come without a test split. The permutation depends on the number of
     examples alone, so that a run with another seed holds out the same ones.
@@ -103,11 +129,17 @@ def split(source: Source) -> tuple[Source, Source]:
     Raises:
       UserError: a set of one example, which leaves none for one of the parts.
     """
-    if len(source) < 2:
+    if count < 2:
         raise UserError("a data set of 1 example: 2 are needed, one of them held out")
-    order = np.random.default_rng(0).permutation(len(source))
-    num_train = len(source) - max(1, round(len(source) / 10))
-    return _take(source, order[:num_train]), _take(source, order[num_train:])
+    order = np.random.default_rng(0).permutation(count)
+    num_train = count - max(1, round(count / 10))
+    return order[:num_train], order[num_train:]
+
+
+def split(source: Source) -> tuple[Source, Source]:
+    """Split a source by `split_indices`: (training set, held-out set)."""
+    train, heldout = split_indices(len(source))
+    return _take(source, train), _take(source, heldout)
 
 
 def _take(source: Source, indices: np.ndarray) -> Source:
@@ -117,23 +149,51 @@ def _take(source: Source, indices: np.ndarray) -> Source:
 
 
 def in_memory(source: Source, shape: tuple[int, ...], name: str) -> ArraySource:
-    """Decode all uint8 images [*shape] of a source, with a thread for each core.
-
-    A bar shows the progress where tqdm is installed and stderr is a terminal.
-    """
+    """Decode all uint8 images [*shape] of a source: see `read_all`."""
     images = np.empty((len(source), *shape), np.uint8)
     labels = np.empty(len(source), np.int32)
 
-    def fill(first: int) -> None:
+    def store(index: int, example: Example) -> None:
+        images[index], labels[index] = example["image"], example["label"]
+
+    read_all(source, store, name)
+    return ArraySource(images, labels)
+
+
+def read_all(source: Source, store: Callable[[int, Example], None], name: str) -> None:
+    """Call store(index, example) for all examples, with a thread for each core.
+
+    A bar shows the progress where tqdm is installed and stderr is a terminal.
+
+    Raises:
+      UserError: examples that cannot be read: how many, and the first of them.
+    """
+    errors: dict[int, UserError] = {}
+
+    def visit(first: int) -> None:
         indices = range(first, min(first + CHUNK, len(source)))
-        for index, example in zip(indices, read(source, indices), strict=True):
-            images[index], labels[index] = example["image"], example["label"]
+        try:
+            examples = read(source, indices)
+        except UserError:
+            examples = []
+        for index, example in zip(indices, examples, strict=False):
+            store(index, example)
+        if not examples:  # one at a time, to find all that are damaged
+            for index in indices:
+                try:
+                    store(index, source[index])
+                except UserError as error:
+                    errors[index] = error
 
     chunks = range(0, len(source), CHUNK)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in _progress(pool.map(fill, chunks), len(chunks), f"reading {name}"):
+        for _ in _progress(pool.map(visit, chunks), len(chunks), f"reading {name}"):
             pass
-    return ArraySource(images, labels)
+    if errors:
+        first = [str(errors[index]) for index in sorted(errors)[:ERRORS]]
+        count = f"{len(errors)} of {len(source)} images: " if len(errors) > 1 else ""
+        more = "; ..." if len(errors) > ERRORS else ""
+        raise UserError(count + "; ".join(first) + more)
 
 
 def _progress(done: Iterator[None], total: int, title: str) -> Iterable[None]:

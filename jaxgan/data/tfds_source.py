@@ -9,14 +9,15 @@ import difflib
 import importlib.util
 import io
 import os
+import pathlib
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from jaxgan.data import transforms
-from jaxgan.data.sources import Example, Source
+from jaxgan.data.sources import Example, Source, stamps
 from jaxgan.errors import UserError
 
 HELDOUT_SPLITS = ("test", "validation")
@@ -46,8 +47,9 @@ class TfdsSource:
 
     form: transforms.Format
 
-    def __init__(self, records, name: str, labels: bool):
+    def __init__(self, records, name: str, labels: bool, folder: str):
         self.records, self.name, self.labels = records, name, labels
+        self.folder = folder
 
     def __len__(self) -> int:
         return len(self.records)
@@ -55,6 +57,11 @@ class TfdsSource:
     def header(self, index: int) -> transforms.Header:
         """Return the size and colour of an image without decoding it."""
         return transforms.header(*_file(self.records[index], self.name, index))
+
+    def stamp(self) -> Iterator[tuple]:
+        """Yield what changes when the set is prepared again."""
+        yield (self.name,)
+        yield from stamps(sorted(pathlib.Path(self.folder).iterdir()))
 
     def __getitem__(self, index: int) -> Example:
         return self._decode(self.records[index], index)
@@ -92,30 +99,54 @@ def load(
       UserError: a package is missing (with what to install), TFDS does not know the
         name, the set has no images or no labels, or was prepared as TFRecord files.
     """
-    tfds = _import_tfds(name)
-    builder = _builder(tfds, name, folder)
-    if not builder.info.splits:
-        _prepare(name, folder)
-        builder = _builder(tfds, name, folder)
+    tfds, builder, features = _prepared(name, folder, ("train",))
     splits = builder.info.splits
-    features = _features(tfds, builder)
-    if not isinstance(features.get("image"), tfds.features.Image):
-        raise _lacks(name, "feature 'image'", features)
-    if "train" not in splits:
-        raise _lacks(name, "split 'train'", splits)
     if labels and not isinstance(features.get("label"), tfds.features.ClassLabel):
         raise _lacks(name, "feature 'label' of classes", features)
     train = _open(tfds, builder, "train", name, labels)
     others = (split for split in HELDOUT_SPLITS if split in splits)
     heldout = next((_open(tfds, builder, s, name, labels) for s in others), None)
 
-    step = max(1, len(train) // transforms.SAMPLE)
-    headers = [train.header(index) for index in range(0, len(train), step)]
-    train.form = transforms.settle(headers, image_size, channels)
+    train.form = transforms.settle(transforms.sample(train), image_size, channels)
     if heldout is not None:
         heldout.form = train.form
     num_classes = features["label"].num_classes if labels else 0
     return train, heldout, train.form.shape, num_classes
+
+
+def load_pair(
+    name: str, folder: str
+) -> tuple[TfdsSource, TfdsSource, TfdsSource, TfdsSource]:
+    """Open a set of two domains, such as cycle_gan/horse2zebra, preparing it once.
+
+    Args:
+      name, folder: as in `load`.
+
+    Returns:
+      the splits trainA, trainB, testA and testB; their `form` is still to be set.
+
+    Raises:
+      UserError: as in `load`.
+    """
+    splits = ("trainA", "trainB", "testA", "testB")
+    tfds, builder, _ = _prepared(name, folder, splits)
+    return tuple(_open(tfds, builder, split, name, False) for split in splits)
+
+
+def _prepared(name: str, folder: str, splits: Iterable[str]):
+    """Return TFDS, the set's builder once it is prepared, and the set's features."""
+    tfds = _import_tfds(name)
+    builder = _builder(tfds, name, folder)
+    if not builder.info.splits:
+        _prepare(name, folder)
+        builder = _builder(tfds, name, folder)
+    features = _features(tfds, builder)
+    if not isinstance(features.get("image"), tfds.features.Image):
+        raise _lacks(name, "feature 'image'", features)
+    for split in splits:
+        if split not in builder.info.splits:
+            raise _lacks(name, f"split '{split}'", builder.info.splits)
+    return tfds, builder, features
 
 
 def _import_tfds(name: str):
@@ -173,7 +204,7 @@ def _open(tfds, builder, split: str, name: str, labels: bool) -> TfdsSource:
             f"{builder.info.file_format.value}, array_record expected; name another "
             "data.dir to prepare it there"
         ) from error
-    return TfdsSource(records, f"tfds:{name} {split}", labels)
+    return TfdsSource(records, f"tfds:{name} {split}", labels, str(builder.data_path))
 
 
 def _features(tfds, builder) -> dict:

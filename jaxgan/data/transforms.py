@@ -1,11 +1,13 @@
 """From a file, or an array of any 8-bit images, to the uint8 image asked for."""
 
 from collections.abc import Iterable
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
 
+from jaxgan.data.plan import DRAWS
+from jaxgan.data.sources import Source
 from jaxgan.errors import UserError
 
 # How many of a set's images are looked at to settle a size or channels not asked for.
@@ -26,15 +28,30 @@ class Format(NamedTuple):
 
     Attributes:
       shape: (h, w, c).
-      resize: bring the shorter side to h = w and cut out the centre; if False, an
-        image of another size is an error.
+      sides: what is done to an image of another size. 'same': that is an error;
+        'shorter': its shorter side is brought to h = w and the centre cut out;
+        'stretch': it is brought to h x w whatever its proportions; 'centre': the
+        centre is cut out; 'whole': it is kept. For the last two a smaller image is an
+        error.
       convert: turn colour into gray where c = 1; if False, that is an error. (Gray
         always becomes colour where c = 3, which loses nothing.)
     """
 
     shape: tuple[int, int, int]
-    resize: bool
+    sides: Literal["same", "shorter", "stretch", "centre", "whole"]
     convert: bool
+
+
+class Files(Source, Protocol):
+    """Image files as a source, decoded to a form when asked for."""
+
+    form: Format
+
+    def header(self, index: int) -> Header:
+        """Return the size and colour of an image without decoding it."""
+
+    def stamp(self) -> Iterable[object]:
+        """Return what changes when a file does."""
 
 
 def settle(headers: Iterable[Header], image_size: int, channels: int) -> Format:
@@ -52,8 +69,20 @@ def settle(headers: Iterable[Header], image_size: int, channels: int) -> Format:
         if not image_size and header[1:3] != first[1:3]:
             raise _wrong_size(header.name, header[1:3], first[1:3])
     height, width = (image_size, image_size) if image_size else first[2:0:-1]
-    gray = channels == 1 if channels else all(header.gray for header in headers)
-    return Format((height, width, 1 if gray else 3), bool(image_size), bool(channels))
+    depth = channels or depth_of(headers)
+    sides = "shorter" if image_size else "same"
+    return Format((height, width, depth), sides, bool(channels))
+
+
+def sample(source: Files) -> list[Header]:
+    """Return the headers of SAMPLE images, or all, evenly spread over a source."""
+    step = max(1, len(source) // SAMPLE)
+    return [source.header(index) for index in range(0, len(source), step)]
+
+
+def depth_of(headers: Iterable[Header]) -> int:
+    """Return 1 when all images are gray, or else 3."""
+    return 1 if all(header.gray for header in headers) else 3
 
 
 def header(file: str | BinaryIO, name: str) -> Header:
@@ -70,10 +99,11 @@ def header(file: str | BinaryIO, name: str) -> Header:
 
 
 def decode(file: str | BinaryIO, name: str, form: Format) -> np.ndarray:
-    """Decode one image file to uint8 [h, w, c] = form.shape.
+    """Decode one image file to uint8 [h, w, c] of the form.
 
     16-bit gray images are scaled by 255/65535, transparent ones laid on white, and of
-    several frames the first is taken. An orientation tag is not followed, as in
+    several frames the first is taken. Of 16-bit colours PIL keeps the upper eight bits,
+    within one of the scaled value. An orientation tag is not followed, as in
     torchvision's ImageFolder.
 
     Raises:
@@ -90,12 +120,12 @@ def decode(file: str | BinaryIO, name: str, form: Format) -> np.ndarray:
 
 
 def fit(image: Image.Image, name: str, form: Format) -> np.ndarray:
-    """Bring an image of mode L or RGB to uint8 [h, w, c] = form.shape.
+    """Bring an image of mode L or RGB to uint8 [h, w, c] of the form.
 
-    The shorter side is brought to the size with PIL's bicubic filter, which widens
-    with the reduction and so does not alias (Parmar et al. 2022, "On Aliased Resizing",
-    section 3); martinarjovsky/WassersteinGAN has the same Scale and CenterCrop with
-    the bilinear filter.
+    Sizes are changed with PIL's bicubic filter, which widens with the reduction and so
+    does not alias (Parmar et al. 2022, "On Aliased Resizing", section 3);
+    martinarjovsky/WassersteinGAN has 'shorter' with the bilinear filter, upstream's
+    CycleGAN 'stretch'.
     """
     height, width, channels = form.shape
     if channels == 1 and image.mode != "L" and not form.convert:
@@ -105,14 +135,54 @@ def fit(image: Image.Image, name: str, form: Format) -> np.ndarray:
         )
     image = image.convert("L" if channels == 1 else "RGB")
     if image.size != (width, height):
-        if not form.resize:
-            raise _wrong_size(name, image.size, (width, height))
+        image = _resize(image, name, form)
+    return np.asarray(image).reshape(image.height, image.width, channels)
+
+
+def _resize(image: Image.Image, name: str, form: Format) -> Image.Image:
+    height, width, _ = form.shape
+    if form.sides == "same":
+        raise _wrong_size(name, image.size, (width, height))
+    if form.sides == "stretch":
+        return image.resize((width, height), Image.Resampling.BICUBIC)
+    if form.sides == "shorter":
         scale = height / min(image.size)
         size = [max(height, round(scale * side)) for side in image.size]
         image = image.resize(size, Image.Resampling.BICUBIC)
-        left, top = (size[0] - width) // 2, (size[1] - height) // 2
-        image = image.crop((left, top, left + width, top + height))
-    return np.asarray(image).reshape(form.shape)
+    check_large(Header(name, *image.size, False), height)
+    if form.sides == "whole":
+        return image
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
+
+
+def check_large(header: Header, size: int) -> None:
+    """Raise UserError, with its name, for an image with a side below `size`."""
+    if min(header.width, header.height) < size:
+        raise UserError(
+            f"{header.name}: {header.width}x{header.height} pixels, smaller than "
+            f"data.image_size = {size}; set data.resize to enlarge them all"
+        )
+
+
+def augment(image: np.ndarray, top: int, left: int, flip: int, size: int) -> np.ndarray:
+    """Cut size x size pixels out of an image, at one of all places, and mirror them.
+
+    Args:
+      image: [h, w, c], h and w >= size.
+      top, left: in [0, DRAWS): the share, in units of 1 / DRAWS, of the h - size + 1
+        rows and w - size + 1 columns at which the cut may begin.
+      flip: 1: mirror it left to right.
+      size: of the cut.
+
+    Returns:
+      a view, [size, size, c].
+    """
+    height, width, _ = image.shape
+    top = top * (height - size + 1) // DRAWS
+    left = left * (width - size + 1) // DRAWS
+    cut = image[top : top + size, left : left + size]
+    return cut[:, ::-1] if flip else cut
 
 
 def fit_array(

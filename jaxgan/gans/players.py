@@ -7,8 +7,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgan import images, keys, losses
-from jaxgan.turns import Loss, generator_variables
+from jaxgan.turns import Loss, Outcome, generator_variables, sampled_variables
 from jaxgan.types import Array, Batch, Gan, GanState, Key, Network, Optimizer, PyTree
+
+
+def off_axis(module: Any) -> nn.Module:
+    """Return the module without its axis of devices, for one device's sampling."""
+    return module.clone(axis_name=None) if hasattr(module, "axis_name") else module
 
 
 class Players(NamedTuple):
@@ -36,16 +41,10 @@ class Players(NamedTuple):
 
     def alone(self) -> "Players":
         """Return the players off the mapped axis, for one device's sampling."""
-        if self.axis_name is None:
-            return self
-
-        def off(module: Any) -> nn.Module:
-            return (
-                module.clone(axis_name=None) if hasattr(module, "axis_name") else module
-            )
-
         return self._replace(
-            generator=off(self.generator), critic=off(self.critic), axis_name=None
+            generator=off_axis(self.generator),
+            critic=off_axis(self.critic),
+            axis_name=None,
         )
 
     def latents(self, key: Key, count: int) -> Array:
@@ -126,7 +125,7 @@ def generator_loss(
             entropy = losses.classification(logits, labels)
             metrics["generator/classification"] = entropy
             value = value + classifier_weight * entropy
-        return value, (stats, metrics)
+        return value, Outcome(stats, metrics)
 
     return loss
 
@@ -157,7 +156,9 @@ def initial_state(
         generator=network(generator, generator_optimizer),
         critic=network(critic, critic_optimizer),
     )
-    return state.replace(memory=generator_variables(state)) if ema else state
+    if not ema:
+        return state
+    return state.replace(memory={"average": generator_variables(state)})
 
 
 def assemble(
@@ -172,7 +173,7 @@ def assemble(
         latents = batch.get("latents")
         if latents is None:
             latents = alone.latents(key, labels.shape[0])
-        variables = state.memory or generator_variables(state)
+        variables = sampled_variables(state)
         train = sample_batch_norm == "batch"
         return {"samples": alone.generate(variables, latents, labels, train)[0]}
 

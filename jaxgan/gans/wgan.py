@@ -14,6 +14,7 @@ from jaxgan import losses
 from jaxgan.gans.players import Players, assemble, generator_loss, initial_state
 from jaxgan.turns import (
     Loss,
+    Outcome,
     alternate,
     as_train_step,
     average_generator,
@@ -88,6 +89,7 @@ def critic_loss(players: Players) -> Loss:
         real_scores, _, stats = players.score(params, state.critic.batch_stats, real)
         fake_scores, _, stats = players.score(params, stats, fake)
         value = losses.wasserstein_critic(real_scores, fake_scores)
-        return value, (stats, {"critic/loss": value, "critic/wasserstein": -value})
+        metrics = {"critic/loss": value, "critic/wasserstein": -value}
+        return value, Outcome(stats, metrics)
 
     return loss

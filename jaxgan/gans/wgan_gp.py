@@ -22,6 +22,7 @@ from jaxgan.gans.players import Players, assemble, generator_loss, initial_state
 from jaxgan.penalties import Penalty
 from jaxgan.turns import (
     Loss,
+    Outcome,
     alternate,
     as_train_step,
     average_generator,
@@ -125,7 +126,7 @@ def critic_loss(
             entropy = losses.classification(real_logits, labels)
             value = value + classifier_weight * entropy
             metrics |= classifier_metrics(entropy, real_logits, fake_logits, labels)
-        return value, ({}, {"critic/loss": value} | metrics)
+        return value, Outcome({}, {"critic/loss": value} | metrics)
 
     return loss
 

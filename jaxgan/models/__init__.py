@@ -1,5 +1,7 @@
 """The networks of WGAN and WGAN-GP by name, as Flax Linen modules.
 
+CycleGAN's are in `image_to_image`.
+
 A generator maps (latents [b, z], labels int32 [b] or None) to examples [b, *shape]. A
 critic maps examples to scores [b], or to (scores [b], logits [b, num_classes]) where it
 has classes. Both take `train` by keyword, which changes BatchNorm alone: statistics of
@@ -14,8 +16,9 @@ from typing import Any
 import flax.linen as nn
 from flax.typing import Dtype
 
-from jaxgan.errors import UserError, nearest, unknown
+from jaxgan.errors import UserError, unknown
 from jaxgan.models import dcgan, dcgan_5x5, layers, mlp, resnet32, resnet64
+from jaxgan.models.options import check_names, whole
 
 GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "mlp": mlp.Generator,
@@ -128,17 +131,7 @@ def _network(player, name, options, shape, num_classes, axis_name, dtype):
 
 
 def _check_options(player: str, name: str, options: dict, wanted: list[str]) -> None:
-    for option, value in options.items():
-        if option not in wanted:
-            raise UserError(
-                f"{player}.{option} = {value}: {player} {name} has no such option; "
-                f"{nearest(option, wanted)}"
-            )
-    for option in wanted:
-        if option not in options:
-            raise UserError(
-                f"{player}.{option}: missing; {player} {name} needs {', '.join(wanted)}"
-            )
+    check_names(player, name, options, wanted)
     for option, value in options.items():
         choices = CHOICES.get((player, name, option))
         if choices is not None:
@@ -150,10 +143,6 @@ def _check_options(player: str, name: str, options: dict, wanted: list[str]) -> 
 
 def _wrong(option: str, value) -> str:
     """Return why the value of a numeric option is wrong, or nothing."""
-
-    def whole(number, least):
-        return type(number) is int and number >= least
-
     if option == "width" and not whole(value, 1):
         return "must be a whole number, 1 at least"
     if option == "extra_layers" and not whole(value, 0):

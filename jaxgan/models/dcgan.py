@@ -14,18 +14,13 @@ from jaxgan.models.strided import ConvTranspose
 KERNEL = nn.initializers.normal(0.02)
 
 
-def bn_scale(key, shape, dtype, out_sharding=None):
-    """Draw BatchNorm scales from N(1, 0.02)."""
-    return 1 + KERNEL(key, shape, dtype)
-
-
 def normalise(inputs, module, train: bool, name: str):
     """Apply BatchNorm where the module has it."""
     if not module.batch_norm:
         return inputs
     return layers.batch_norm(
         train,
-        scale_init=bn_scale,
+        scale_init=layers.bn_scale,
         axis_name=module.axis_name,
         dtype=module.dtype,
         name=name,

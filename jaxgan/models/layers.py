@@ -65,8 +65,8 @@ def conv(
 ) -> nn.Conv:
     """Return a size x size `nn.Conv`: [b, h, w, c] to [b, h / stride, ..., features].
 
-    Its padding is 'SAME' as TensorFlow's: PyTorch's padding = 1 for 3x3 at stride 1 and
-    for 4x4 at stride 2 of even images.
+    Its padding is 'SAME' as TensorFlow's unless given: PyTorch's padding = 1 for 3x3 at
+    stride 1 and for 4x4 at stride 2 of even images.
     """
     return nn.Conv(
         features,
@@ -77,6 +77,11 @@ def conv(
         conv_general_dilated=strided.conv if stride == 2 else None,
         **options,
     )
+
+
+def bn_scale(key, shape, dtype=jnp.float32, out_sharding=None):
+    """Draw BatchNorm scales from N(1, 0.02), as DCGAN and CycleGAN do."""
+    return 1 + nn.initializers.normal(0.02)(key, shape, dtype)
 
 
 def batch_norm(train: bool, **options) -> nn.BatchNorm:

@@ -70,14 +70,14 @@ def conv_by_phases(inputs, kernel, padding):
     return sum(parts[1:], start=parts[0])
 
 
-def transposed_by_phases(inputs, kernel):
-    """`lax.conv_transpose(inputs, kernel, (2, 2), 'SAME')`, its four phases apart.
+def transposed_by_phases(inputs, kernel, padding):
+    """`lax.conv_transpose(inputs, kernel, (2, 2), padding)`, its four phases apart.
 
-    With a kernel of k taps the dilated input is padded by ceil(k / 2) in front; output
+    The padding is around the dilated input and has to double the side. Output
     2 i + parity then meets the taps of one parity only.
     """
     batch, height, width, _ = inputs.shape
-    low = [(taps + 1) // 2 for taps in kernel.shape[:2]]
+    low = [before for before, _ in padding]
     rows = []
     for row in (0, 1):
         columns = []
@@ -99,11 +99,12 @@ def transposed_by_phases(inputs, kernel):
 
 
 class ConvTranspose(nn.Module):
-    """`nn.ConvTranspose(features, (size, size), (2, 2), 'SAME')`: doubles the side.
+    """`nn.ConvTranspose(features, (size, size), (2, 2), padding)`: doubles the side.
 
-    'SAME' is tf.nn.conv2d_transpose's for every size, and PyTorch's padding = 1 for
-    size 4. The kernel is [size, size, c, features] as in Flax: PyTorch's with the
-    two image axes flipped.
+    `padding` is the zeros around the dilated input. None is 'SAME', ceil(size / 2) in
+    front: tf.nn.conv2d_transpose's for every size, and PyTorch's padding = 1 for size
+    4. The kernel is [size, size, c, features] as in Flax: PyTorch's with the two image
+    axes flipped.
     """
 
     features: int
@@ -111,6 +112,7 @@ class ConvTranspose(nn.Module):
     kernel_init: Initializer
     use_bias: bool = True
     dtype: Dtype | None = None
+    padding: tuple[tuple[int, int], tuple[int, int]] | None = None
 
     @nn.compact
     def __call__(self, inputs):
@@ -123,10 +125,12 @@ class ConvTranspose(nn.Module):
             zeros = nn.initializers.zeros
             bias = self.param("bias", zeros, (self.features,), parameters)
         inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        low = (self.size + 1) // 2
+        padding = self.padding or ((low, self.size - low),) * 2
         if jax.default_backend() == "cpu":
-            outputs = transposed_by_phases(inputs, kernel)
+            outputs = transposed_by_phases(inputs, kernel, padding)
         else:
             outputs = lax.conv_transpose(
-                inputs, kernel, (2, 2), "SAME", dimension_numbers=LAYOUT
+                inputs, kernel, (2, 2), padding, dimension_numbers=LAYOUT
             )
         return outputs if bias is None else outputs + bias.reshape(1, 1, 1, -1)

@@ -1,0 +1,161 @@
+"""CycleGAN (arXiv 1703.10593): translation between two domains without pairs.
+
+    python -m jaxgan.main --config=configs/cyclegan.py[:VARIANT[,key=value...]]
+
+No variant: day and night made from the two photographs that scikit-learn ships, where
+the truth is known; no download. `size=64|128|256` chooses sizes and blocks as the
+paper does. Recipes are upstream's (junyanz/pytorch-CycleGAN-and-pix2pix).
+"""
+
+from ml_collections import ConfigDict
+
+from jaxgan.config import from_variant
+from jaxgan.errors import UserError
+
+ADAM = {
+    "name": "adam",
+    "learning_rate": 2e-4,
+    "b1": 0.5,
+    "b2": 0.999,
+    # The rate is constant, then falls linearly; in steps or in epochs, 0 = not given.
+    "constant_steps": 0,
+    "decay_steps": 0,
+    "constant_epochs": 0,
+    "decay_epochs": 0,
+}
+SHORT = ADAM | {"constant_steps": 1250, "decay_steps": 1250}
+LONG = ADAM | {"constant_epochs": 100, "decay_epochs": 100}
+
+BASE = {
+    "gan": {
+        "name": "cyclegan",
+        "adversarial": "lsgan",  # or vanilla, wasserstein (with clip), wgan_gp
+        "cycle_weight_a": 10.0,  # of a -> b -> a
+        "cycle_weight_b": 10.0,  # of b -> a -> b
+        "identity_weight": 0.5,  # relative to the cycle weights: 0.5 counts 5 times
+        "pool_size": 50,  # generated images remembered for each domain
+        "clip": 0.01,  # of the critics' parameters; wasserstein alone
+        "penalty": "gradient_penalty",  # or dragan, r1; this and below: wgan_gp alone
+        "penalty_weight": 10.0,
+        "penalty_target": 1.0,
+        "penalty_one_sided": False,
+        "penalty_noise_variance": 10.0,  # dragan's c alone
+        "ema_decay": 0.0,  # 0.999 or more keeps a moving average for translations
+    },
+    "generator": {
+        "name": "resnet_3blocks",  # the paper has 6 blocks up to 128, then 9; or unet
+        "width": 16,  # 64 in the paper
+        "norm": "instance",  # or batch, none
+        "padding": "reflect",  # or replicate, zero; a ResNet's blocks alone
+        "block": "residual",  # or tutorial; a ResNet's alone
+        "dropout": False,
+        "upsample": "transposed",  # or resize, against checkerboards
+        "initializer": "normal",  # or xavier, kaiming, orthogonal
+        "gain": 0.02,  # a smaller one is the authors' cure for inverted colours
+    },
+    "critic": {
+        "name": "patch",  # or pixel, tutorial
+        "width": 16,  # 64 in the paper
+        "num_layers": 3,  # 70x70 patches; patch alone
+        "norm": "instance",
+        "initializer": "normal",
+        "gain": 0.02,
+    },
+    "optimizer": {"generator": SHORT, "critic": SHORT},
+    "data": {
+        "name": "day_night",
+        "dir": "",  # of trainA, trainB, testA, testB; or, with dir_b, of domain a
+        "dir_b": "",
+        "resize": 72,  # to a square of this side, 0 = as they are; then a random crop
+        "image_size": 64,  # of this side
+        "channels": 0,  # 0 = as the data has them
+        "batch_size": 1,  # over all devices
+        "flip": True,  # half of the crops, left to right
+        "cache": "auto",  # decoded images in memory or on disk; or memory, disk, none
+    },
+    "train": {
+        "num_steps": 2500,  # generator updates
+        "num_epochs": 0,  # instead of num_steps, which is then 0
+        "log_steps": 50,
+        "sample_steps": 250,
+        "checkpoint_steps": 250,
+        "keep_checkpoints": 3,
+        "seed": 0,
+        "precision": "float32",  # or tf32, bfloat16; a penalty is float32 at least
+        "steps_per_call": 1,
+        "deterministic": False,  # GPU alone; CPU and TPU are
+        "init_from": "",  # workdir, or folder of converted weights, to start from
+    },
+    "parallel": {"devices": 0},  # 0 = as many as divide the batch
+    "eval": {"heldout_examples": 16},
+}
+
+# size: resize to, crop to, generator. 143 and 128 are the first (Lua) code's.
+SIZES = {
+    "64": (72, 64, "resnet_6blocks"),
+    "128": (143, 128, "resnet_6blocks"),
+    "256": (286, 256, "resnet_9blocks"),
+}
+SIZE_FIELDS = ("data.resize", "data.image_size", "generator.name")
+
+GENERATOR = BASE["generator"] | {"name": "resnet_9blocks", "width": 64}
+CRITIC = BASE["critic"] | {"width": 64}
+PAPER: dict[str, dict] = {
+    "generator": GENERATOR,
+    "critic": CRITIC,
+    "optimizer": {"generator": LONG, "critic": LONG},
+    "data": {"resize": 286, "image_size": 256, "channels": 3},
+    "train": {
+        "num_steps": 0,
+        "num_epochs": 200,
+        "log_steps": 100,
+        "sample_steps": 1000,
+        "checkpoint_steps": 1000,
+    },
+}
+TFDS = (
+    "apple2orange", "cezanne2photo", "cityscapes", "facades", "horse2zebra",
+    "iphone2dslr_flower", "maps", "monet2photo", "summer2winter_yosemite",
+    "ukiyoe2photo", "vangogh2photo",
+)  # fmt: skip
+
+VARIANTS: dict[str, dict[str, dict]] = {
+    # The paper's recipe on each of its sets (section 5.2 and appendix), from TFDS.
+    name: PAPER | {"data": PAPER["data"] | {"name": f"tfds:cycle_gan/{name}"}}
+    for name in TFDS
+}
+# The same on files of your own: `folder,dir=PATH`, or `folder,dir=A,data.dir_b=B`.
+VARIANTS["folder"] = PAPER | {"data": PAPER["data"] | {"name": "folder"}}
+# A penalty that acts, where upstream's wgangp has none: on day and night.
+VARIANTS["wgan_gp"] = {"gan": {"adversarial": "wgan_gp"}}
+# Tutorial 12, which leaves open the blocks, the optimizer and the data. Nothing in it
+# bounds the critics, whose BatchNorm rules a penalty out: hence the clip.
+VARIANTS["tutorial"] = {
+    "gan": {
+        "adversarial": "wasserstein",
+        "cycle_weight_a": 1.0,  # as written there
+        "cycle_weight_b": 1.0,
+        "identity_weight": 0.0,
+    },
+    "generator": GENERATOR
+    | {"name": "resnet_6blocks", "block": "tutorial", "padding": "zero"},
+    "critic": CRITIC | {"name": "tutorial", "norm": "batch"},
+    "optimizer": {"generator": ADAM, "critic": ADAM},
+}
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """Return the config of `variant`, '' or 'VARIANT' or '[VARIANT,]key=value,...'."""
+    config = from_variant(BASE, VARIANTS, variant)
+    given = dict(part.partition("=")[::2] for part in variant.split(",") if "=" in part)
+    if "size" in given:
+        if given["size"] not in SIZES:
+            raise UserError(
+                f"size = {given['size']}: valid: {', '.join(SIZES)}; for others set "
+                f"{', '.join(SIZE_FIELDS)}"
+            )
+        preset = dict(zip(SIZE_FIELDS, SIZES[given["size"]], strict=True))
+        config.update_from_flattened_dict(
+            {field: value for field, value in preset.items() if field not in given}
+        )
+    return config

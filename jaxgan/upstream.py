@@ -1,0 +1,237 @@
+"""Upstream's names for the weights of CycleGAN's networks, and this project's.
+
+Upstream is junyanz/pytorch-CycleGAN-and-pix2pix: `nn.Sequential`s, whose keys count
+modules, so that they tell the network (spec/cyclegan.md 1.3 to 1.5 and 1.13). PyTorch's
+kernels are [out, in, h, w], those of transposed convolutions [in, out, h, w] and
+mirrored; this project's are [h, w, in, out] for both.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxgan.errors import UserError
+
+Arrays = Mapping[str, np.ndarray]
+Definition = dict[str, Any]
+
+# Kept by every BatchNorm, and by the InstanceNorm of old versions, which ignored them.
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+PREFIXES = ("module.", "_orig_mod.")  # DataParallel's and torch.compile's
+# Keys of a block's two convolutions: (padding, dropout), which are modules as well.
+BLOCKS = {
+    (1, 5): ("reflect", False),
+    (1, 6): ("reflect", True),
+    (0, 3): ("zero", False),
+    (0, 4): ("zero", True),
+}
+INITIALIZER = {"initializer": "normal", "gain": 0.02}
+
+
+class Layer(NamedTuple):
+    """One module with weights.
+
+    Attributes:
+        theirs: its name in upstream's state_dict.
+        ours: its path among the parameters of this project's network.
+        kind: 'conv', 'transposed' or 'batch' (BatchNorm).
+        shape: of its weight in PyTorch.
+        bias: whether it has one.
+    """
+
+    theirs: str
+    ours: str
+    kind: str
+    shape: tuple[int, ...]
+    bias: bool = True
+
+
+class Leaf(NamedTuple):
+    """One array: where it lies among our variables, and how it is stored there."""
+
+    path: str
+    shape: tuple[int, ...]
+    from_torch: Callable[[np.ndarray], np.ndarray]
+    to_torch: Callable[[np.ndarray], np.ndarray]
+
+
+def from_torch(tensors: Arrays) -> tuple[dict[str, Any], str, Definition]:
+    """Return a state_dict's variables {'params', 'batch_stats'}, player, definition.
+
+    The player is 'generator' or 'critic'; the definition holds all arguments of
+    `models.image_to_image`, and `channels`. What the keys do not tell is upstream's
+    default: see `assumed`. Running statistics of InstanceNorm are left out.
+
+    Raises:
+        UserError: naming the first key that does not fit.
+    """
+    tensors = {without_prefixes(key): tensor for key, tensor in tensors.items()}
+    player, definition = defined(tensors)
+    wanted = leaves(definition)
+    variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
+    for key, tensor in tensors.items():
+        if key not in wanted:
+            if key.endswith(STATISTICS):
+                continue
+            raise UserError(f"key {key}: does not fit {described(definition)}")
+        leaf = wanted[key]
+        if tensor.shape != leaf.shape or tensor.dtype.kind in "iub":
+            raise UserError(
+                f"key {key}: is {tensor.dtype} {tensor.shape}, "
+                f"{described(definition)} has floats {leaf.shape}"
+            )
+        *path, name = leaf.path.split("/")
+        node = variables
+        for part in path:
+            node = node.setdefault(part, {})
+        node[name] = leaf.from_torch(tensor)
+    if missing := [key for key in wanted if key not in tensors]:
+        raise UserError(f"key {missing[0]}: missing, {described(definition)} has it")
+    return variables, player, definition
+
+
+def to_torch(variables: Mapping[str, Any], definition: Definition) -> Arrays:
+    """Return upstream's state_dict of a network, the inverse of `from_torch`.
+
+    Raises:
+        UserError: upstream has no such network.
+    """
+    own = [
+        f"{option} = {definition[option]}"
+        for option, value in (("block", "residual"), ("upsample", "transposed"))
+        if definition.get(option, value) != value
+    ]
+    if definition["name"] == "tutorial":
+        own = ["name = tutorial"]
+    if own:
+        raise UserError(f"{own[0]}: upstream has no such network; use .safetensors")
+    tensors = {}
+    for key, leaf in leaves(definition).items():
+        node: Any = variables
+        for part in leaf.path.split("/"):
+            node = node[part]
+        tensors[key] = leaf.to_torch(np.asarray(node))
+    return tensors
+
+
+def assumed(definition: Definition) -> list[str]:
+    """Return, in words, what of a definition the keys of a state_dict do not tell."""
+    found = []
+    if definition.get("padding") == "reflect":
+        found.append("padding reflect (replicate has the same keys: --padding)")
+    if definition["name"].startswith("unet"):
+        found.append("no dropout (a U-Net's has no keys)")
+    return found
+
+
+def without_prefixes(key: str) -> str:
+    """Return a key without the names of the wrappers around the network."""
+    while key.startswith(PREFIXES):
+        key = key.partition(".")[2]
+    return key
+
+
+def defined(tensors: Arrays) -> tuple[str, Definition]:
+    """Return the player and the definition of the network that has such keys."""
+    if any(".conv_block." in key for key in tensors):
+        return "generator", resnet_definition(tensors)
+    if any(key.startswith("model.model.") for key in tensors):
+        return "generator", unet_definition(tensors)
+    if any(key.startswith("net.") for key in tensors):
+        return "critic", critic_definition(tensors, "net", "pixel", "net.3", 3)
+    convs = [key for key in tensors if re.fullmatch(r"model\.\d+\.weight", key)]
+    if convs:
+        count = sum(tensors[key].ndim == 4 for key in convs)
+        return "critic", critic_definition(
+            tensors, "model", "patch", "model.3", max(count - 2, 1)
+        )
+    raise UserError(
+        f"key {next(iter(tensors))}: belongs to no network of upstream's CycleGAN"
+    )
+
+
+def resnet_definition(tensors: Arrays) -> Definition:
+    """Return the definition of a ResnetGenerator."""
+    width, channels = widths(tensors, "model.1.weight")
+    groups: dict[str, list[int]] = {}
+    for key, tensor in tensors.items():
+        match = re.fullmatch(r"(model\.\d+)\.conv_block\.(\d+)\.weight", key)
+        if match and tensor.ndim == 4:
+            groups.setdefault(match[1], []).append(int(match[2]))
+    first = tuple(sorted(next(iter(groups.values()), [])))
+    if first not in BLOCKS:
+        raise UserError(f"its blocks' convolutions are {first}, which upstream's never")
+    padding, dropout = BLOCKS[first]
+    return {
+        "name": f"resnet_{len(groups)}blocks",
+        "channels": channels,
+        "width": width,
+        "norm": norm(tensors, "model.2", "model.1"),
+        "padding": padding,
+        "block": "residual",
+        "dropout": dropout,
+        "upsample": "transposed",
+        **INITIALIZER,
+    }
+
+
+def unet_definition(tensors: Arrays) -> Definition:
+    """Return the definition of a UnetGenerator."""
+    width, channels = widths(tensors, "model.model.0.weight")
+    pattern = re.compile(r"model\.model\.1((?:\.model\.3)*)\.model\.\d+\.weight")
+    matches = [match for key in tensors if (match := pattern.fullmatch(key))]
+    nested = max((match[1].count("3") for match in matches), default=0)
+    return {
+        "name": f"unet_{2 ** min(nested + 2, 16)}",
+        "channels": channels,
+        "width": width,
+        "norm": norm(tensors, "model.model.1.model.2", "model.model.0"),
+        "padding": "reflect",
+        "block": "residual",
+        "dropout": False,
+        "upsample": "transposed",
+        **INITIALIZER,
+    }
+
+
+def critic_definition(
+    tensors: Arrays, root: str, name: str, first_norm: str, num_layers: int
+) -> Definition:
+    """Return the definition of an NLayerDiscriminator or a PixelDiscriminator."""
+    width, channels = widths(tensors, f"{root}.0.weight")
+    return {
+        "name": name,
+        "channels": channels,
+        "width": width,
+        "num_layers": num_layers,
+        "norm": norm(tensors, first_norm, f"{root}.2"),
+        **INITIALIZER,
+    }
+
+
+def widths(tensors: Arrays, key: str) -> tuple[int, int]:
+    """Return the output and input channels of a network's first convolution."""
+    if key not in tensors or tensors[key].ndim != 4:
+        raise UserError(f"key {key}: missing, or no convolution's weight")
+    return tensors[key].shape[0], tensors[key].shape[1]
+
+
+def norm(tensors: Arrays, layer: str, conv: str) -> str:
+    """Return the norm, by its own weights or else by upstream's rule of biases."""
+    if f"{layer}.weight" in tensors:
+        return "batch"
+    return "instance" if f"{conv}.bias" in tensors else "none"
+
+
+def described(definition: Definition) -> str:
+    """Return a definition in a few words."""
+    words = [f"{definition['name']} of width {definition['width']}"]
+    if definition["name"] == "patch":
+        words.append(f"{definition['num_layers']} layers")
+    words.append(f"norm {definition['norm']}")
+    if definition["name"].startswith("resnet"):
+        words.append(f"padding {definition['padding']}")
+        words.append("dropout" if definition["dropout"] else "no dropout")
+    return ", ".join([*words, f"{definition['channels']} channels"])
