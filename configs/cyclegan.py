@@ -23,10 +23,10 @@ ADAM = {
     "constant_epochs": 0,
     "decay_epochs": 0,
 }
-SHORT = ADAM | {"constant_steps": 1250, "decay_steps": 1250}
-LONG = ADAM | {"constant_epochs": 100, "decay_epochs": 100}
+SHORT = {"constant_steps": 1250, "decay_steps": 1250}
+LONG = {"constant_epochs": 100, "decay_epochs": 100}
 
-BASE = {
+BASE: dict[str, dict] = {
     "gan": {
         "name": "cyclegan",
         "adversarial": "lsgan",  # or vanilla, wasserstein (with clip), wgan_gp
@@ -61,7 +61,7 @@ BASE = {
         "initializer": "normal",
         "gain": 0.02,
     },
-    "optimizer": {"generator": SHORT, "critic": SHORT},
+    "optimizer": {"generator": ADAM | SHORT, "critic": ADAM | SHORT},
     "data": {
         "name": "day_night",
         "dir": "",  # of trainA, trainB, testA, testB; or, with dir_b, of domain a
@@ -103,7 +103,7 @@ CRITIC = BASE["critic"] | {"width": 64}
 PAPER: dict[str, dict] = {
     "generator": GENERATOR,
     "critic": CRITIC,
-    "optimizer": {"generator": LONG, "critic": LONG},
+    "optimizer": {"generator": ADAM | LONG, "critic": ADAM | LONG},
     "data": {"resize": 286, "image_size": 256, "channels": 3},
     "train": {
         "num_steps": 0,
@@ -140,7 +140,7 @@ VARIANTS["tutorial"] = {
     "generator": GENERATOR
     | {"name": "resnet_6blocks", "block": "tutorial", "padding": "zero"},
     "critic": CRITIC | {"name": "tutorial", "norm": "batch"},
-    "optimizer": {"generator": ADAM, "critic": ADAM},
+    "optimizer": {"generator": dict(ADAM), "critic": dict(ADAM)},
 }
 
 

@@ -126,8 +126,8 @@ def gan(
         "ema_decay": options.ema_decay,
     }
     if options.name == "cyclegan":
-        both = domains(config, shape, axis_name)
-        return cyclegan(both, **cyclegan_options(options, axis_name), **common)
+        pair_of = domains(config, shape, axis_name)
+        return cyclegan(pair_of, **cyclegan_options(options, axis_name), **common)
     both = players(config, shape, num_classes, axis_name)
     common["sample_batch_norm"] = options.sample_batch_norm
     if options.name == "wgan":
@@ -242,7 +242,7 @@ def check_critic(
         )
         return
     pair_of = domains(config, shape)
-    stats = dict.fromkeys(CRITICS, {})
+    stats: dict[str, dict] = {name: {} for name in CRITICS}
     penalties.assert_examples_independent(
         lambda x: pair_of.score(params, stats, "a", x)[0].mean(axis=(1, 2)), examples
     )

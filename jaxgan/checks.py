@@ -172,7 +172,6 @@ def problems_of(fields: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-
 def epochs_or_steps(fields: Mapping[str, Any]) -> Iterator[str]:
     """Yield a problem for each length that is given twice, or not at all."""
     steps, epochs = fields["train.num_steps"], fields["train.num_epochs"]

@@ -3,7 +3,7 @@
 Prints a table and appends a line to WORKDIR/evaluation.jsonl for each checkpoint.
 `wasserstein` is the exact Wasserstein-1 distance, by optimal assignment, from samples
 to held-out examples, beside that of training examples; `modes` counts the modes of
-toy sets.
+toy sets; `psnr` compares a CycleGAN's translations with the truth where it is known.
 """
 
 import sys
@@ -26,7 +26,7 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_list(
         "metrics",
         None,
-        "wasserstein, modes; those that the data admits if not given",
+        "wasserstein, modes, psnr; those that the data admits if not given",
         flag_values=values,
     )
     flags.DEFINE_integer(
@@ -48,17 +48,23 @@ def verb(values: flags.FlagValues) -> int:
     """Score, print and append; returns 0."""
     import json
 
-    from jaxgan import build, cli, sampling, scores
+    from jaxgan import cli, sampling, scores
+    from jaxgan.errors import UserError
 
     workdir = cli.workdir(values.workdir)
-    dataset, rows = None, []
+    examples, rows = None, []
     for step in chosen_steps(workdir, values.step):
         run = sampling.load_run(workdir, step)
         if values.data_dir:
             run.config.data.dir = values.data_dir
-        dataset = dataset or build.dataset(run.config)
-        names = values.metrics or scores.default_names(run)
-        rows.append(scores.score(run, names, values.num_samples, dataset))
+        names = values.metrics or scores.names_for(run.config)
+        if not names:
+            raise UserError(
+                f"--workdir = {workdir}: no score for {run.config.gan.name} on "
+                f"{run.config.data.name}, where the truth is not known"
+            )
+        examples = examples or scores.examples(run.config)
+        rows.append(scores.score(run, names, values.num_samples, examples))
         with open(workdir / "evaluation.jsonl", "a") as file:
             file.write(json.dumps(rows[-1]) + "\n")
     print(table(rows))

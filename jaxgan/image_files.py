@@ -9,7 +9,7 @@ import io
 import os
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -170,7 +170,7 @@ def _encoded(picture: Picture, path: Path) -> bytes:
     elif ending == ".png":
         import imagecodecs
 
-        return _with_profile(imagecodecs.png_encode(plain), profile)
+        return _with_profile(bytes(imagecodecs.png_encode(plain)), profile)
     else:
         raise UserError(f"{path}: 16 bits need a name that ends in .png or .tif")
     return buffer.getvalue()
@@ -190,7 +190,8 @@ def _is_deep(image: Image.Image) -> bool:
     """Return whether a file has 16 bits a channel that PIL would not keep."""
     if image.format == "TIFF":
         return 16 in image.tag_v2.get(BITS_PER_SAMPLE, ())  # type: ignore[attr-defined]
-    how = image.tile[0].args if image.tile else ""
+    tiles = image.tile  # type: ignore[attr-defined]
+    how = tiles[0].args if tiles else ""
     return ";16" in str(how) if image.format == "PNG" else how == ("RGB", 65535)
 
 
@@ -209,7 +210,7 @@ def _deep(path: Path, form: str | None) -> tuple[np.ndarray, bool]:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
-        page = file.pages.first
+        page: Any = file.pages.first
         pixels = page.asarray()
         kind, extra = page.photometric.name, page.extrasamples
         if page.axes[0] == "S":  # channel after channel in the file

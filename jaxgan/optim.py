@@ -49,7 +49,8 @@ def linear_decay(learning_rate: float, decay_steps: int) -> Schedule:
     def schedule(step: Array) -> Array:
         if not decay_steps:
             return jnp.asarray(learning_rate, jnp.result_type(float))
-        return learning_rate * jnp.maximum(0.0, 1 - step / decay_steps)
+        done = step.astype(jnp.result_type(float)) / decay_steps
+        return learning_rate * jnp.maximum(0.0, 1 - done)
 
     return schedule
 
@@ -76,7 +77,7 @@ def constant_then_decay(
             return jnp.asarray(learning_rate, jnp.result_type(float))
         whole, rest = jnp.divmod(step, epoch_examples)  # no product that overflows
         epoch = 1 + whole * batch_size + rest * batch_size // epoch_examples
-        over = jnp.maximum(0, epoch - constant)
+        over = jnp.maximum(0, epoch - constant).astype(jnp.result_type(float))
         return learning_rate * jnp.maximum(0.0, 1 - over / (decay + 1))
 
     return schedule

@@ -52,6 +52,7 @@ def verb(values: flags.FlagValues) -> int:
 
     workdir = cli.workdir(values.workdir)
     run = sampling.load_run(workdir, values.step)
+    run.players()  # refuses a CycleGAN
     labels = sampling.chosen_labels(run, values.labels, values.num)
     if values.interpolate:
         drawn, labels = sampling.interpolations(run, labels, values.seed)

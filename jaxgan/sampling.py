@@ -23,19 +23,28 @@ class TrainedRun(NamedTuple):
 
     Attributes:
         config: as stored.
-        players: both networks.
         gan: its functions.
         state: the state of the checkpoint.
         step: the checkpoint's step.
+        shape: of one example.
         num_classes: of the data set; 0 without labels.
     """
 
     config: ConfigDict
-    players: Players
     gan: Gan
     state: GanState
     step: int
+    shape: tuple[int, ...]
     num_classes: int
+
+    def players(self) -> Players:
+        """Return both networks of a WGAN; raises UserError for a CycleGAN."""
+        if self.config.gan.name == "cyclegan":
+            raise UserError(
+                "--workdir: its GAN is a CycleGAN, which draws no samples but "
+                "translates images: python -m jaxgan.translate"
+            )
+        return build.players(self.config, self.shape, self.num_classes)
 
 
 def load_run(workdir: Path, step: int | None = None) -> TrainedRun:
@@ -55,9 +64,7 @@ def load_run(workdir: Path, step: int | None = None) -> TrainedRun:
     gan = build.gan(config, shape, num_classes)
     like = jax.eval_shape(gan.init, jax.random.key(0))
     state, _ = checkpoint.read(folder, step, like)
-    state = jax.device_put(state)
-    players = build.players(config, shape, num_classes)
-    return TrainedRun(config, players, gan, state, step, num_classes)
+    return TrainedRun(config, gan, jax.device_put(state), step, shape, num_classes)
 
 
 def chosen_labels(
@@ -66,9 +73,10 @@ def chosen_labels(
     """Return labels int32 [count] from the flag's texts; raises UserError."""
     if texts is None:
         return evaluation.sample_labels(run.config, run.num_classes, count)
-    if not run.players.num_classes:
+    num_classes = run.players().num_classes
+    if not num_classes:
         raise UserError(f"--labels = {','.join(texts)}: the model is not conditional")
-    last = run.players.num_classes - 1
+    last = num_classes - 1
     for text in texts:
         if not text.strip().isdigit() or int(text) > last:
             raise UserError(f"--labels = {text}: must be a class from 0 to {last}")
@@ -84,7 +92,7 @@ def interpolations(
     """
     rows = -(-len(labels) // STEPS_OF_A_ROW)
     key = jax.random.key(seed)
-    ends = run.players.latents(key, 2 * rows).reshape(2, rows, -1)
+    ends = run.players().latents(key, 2 * rows).reshape(2, rows, -1)
     fractions = jnp.linspace(0.0, 1.0, STEPS_OF_A_ROW)
     between = great_circle if run.config.gan.latent == "normal" else straight
     latents = jax.vmap(lambda t: between(ends[0], ends[1], t))(fractions)
@@ -132,7 +140,7 @@ def write(
         images.save_png(out, picture)
     elif out.suffix == ".npz":
         out.parent.mkdir(parents=True, exist_ok=True)
-        if run.players.num_classes:
+        if run.players().num_classes:
             np.savez_compressed(out, image=encoded, label=labels)
         else:
             np.savez_compressed(out, image=encoded)

@@ -1,38 +1,75 @@
-"""Scores of a trained run: exact distances in pixel space, and modes of toy sets."""
+"""Scores of a trained run: exact distances in pixel space, modes of toy sets, PSNR."""
 
 from typing import Any
 
+import jax
 import numpy as np
+from ml_collections import ConfigDict
 
-from jaxgan import data, evaluation, images
+from jaxgan import build, data, evaluation, images
 from jaxgan.data import embedded
 from jaxgan.errors import UserError, unknown
 from jaxgan.metrics.wasserstein import modes_covered, wasserstein_1
 from jaxgan.sampling import TrainedRun
 
-NAMES = ("wasserstein", "modes")
+NAMES = ("wasserstein", "modes", "psnr")
 SEED = 0
 
 
 def score(
-    run: TrainedRun, names: list[str], num_samples: int, dataset: data.Dataset
+    run: TrainedRun, names: list[str], num_samples: int, examples: Any
 ) -> dict[str, Any]:
     """Return the scores `names` of a run, with the protocol they were taken by.
 
+    `examples` are what `examples` returned for the run's config.
+
     Raises:
-        UserError: an unknown score, or `modes` for data without known modes.
+        UserError: an unknown score, or one that the data or the GAN does not admit.
     """
+    admitted = names_for(run.config)
     for name in names:
         if name not in NAMES:
             raise unknown("--metrics", name, NAMES)
+        if name not in admitted:
+            raise UserError(
+                f"--metrics = {name}: not for {run.config.gan.name} on "
+                f"{run.config.data.name}; valid: {', '.join(admitted) or 'none'}"
+            )
     weights = "EMA" if run.config.gan.ema_decay else "raw"
     results: dict[str, Any] = {"step": run.step, "data": run.config.data.name}
     results |= {"weights": weights, "seed": SEED}
     if "wasserstein" in names:
-        results |= wasserstein(run, num_samples, dataset)
+        results |= wasserstein(run, num_samples, examples)
     if "modes" in names:
         results |= modes(run, num_samples)
+    if "psnr" in names:
+        results |= psnr(run, num_samples, examples)
     return results
+
+
+def names_for(config: ConfigDict) -> list[str]:
+    """Return the scores that a run's GAN and data admit."""
+    if config.gan.name == "cyclegan":
+        return ["psnr"] if config.data.name == "day_night" else []
+    known = config.data.name in embedded.DEVIATIONS
+    return ["wasserstein", "modes"] if known else ["wasserstein"]
+
+
+def examples(config: ConfigDict) -> Any:
+    """Return the examples that a run is scored on: a Dataset, or a CycleGAN's Pair."""
+    cyclegan = config.gan.name == "cyclegan"
+    return build.pair(config) if cyclegan else build.dataset(config)
+
+
+def psnr(run: TrainedRun, num_samples: int, pair: data.Pair) -> dict[str, Any]:
+    """Return the mean PSNR in dB of translations against the truth, and of identity.
+
+    Of held-out images, as floats in [-1, 1] (data range 2).
+    """
+    batch = evaluation.heldout_pair(pair, num_samples)
+    found = jax.jit(run.gan.evaluate)(run.state, batch, jax.random.key(SEED))
+    values = {n.removeprefix("heldout/"): float(v) for n, v in found.items()}
+    return values | {"psnr_images": len(batch["a"])}
 
 
 def draw(run: TrainedRun, count: int) -> np.ndarray:
@@ -76,11 +113,6 @@ def wasserstein(
 def modes(run: TrainedRun, num_samples: int) -> dict[str, Any]:
     """Return the modes covered and the share of samples within three deviations."""
     name = run.config.data.name
-    if name not in embedded.DEVIATIONS:
-        valid = ", ".join(embedded.DEVIATIONS)
-        raise UserError(
-            f"--metrics = modes: data.name = {name} has no known modes; valid: {valid}"
-        )
     radius = 3 * embedded.DEVIATIONS[name]
     centers = embedded.centers(name)
     covered, share = modes_covered(draw(run, num_samples), centers, radius)
@@ -90,9 +122,3 @@ def modes(run: TrainedRun, num_samples: int) -> dict[str, Any]:
         "modes_high_quality": share,
         "modes_samples": num_samples,
     }
-
-
-def default_names(run: TrainedRun) -> list[str]:
-    """Return the scores that the run's data admits."""
-    known = run.config.data.name in embedded.DEVIATIONS
-    return ["wasserstein", "modes"] if known else ["wasserstein"]

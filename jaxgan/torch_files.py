@@ -19,13 +19,17 @@ import numpy as np
 
 from jaxgan import torch_pickle
 from jaxgan.errors import UserError
-from jaxgan.torch_pickle import Refused, Storage, Tensor
+from jaxgan.torch_pickle import MORE, Refused, Storage, Tensor
 
 # The first two pickles of the old format (torch/serialization.py).
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+# Of the pickles that are written: both ends, and `collections.OrderedDict()`.
+START, END = pickle.PROTO + b"\2", pickle.SETITEMS + pickle.STOP
+EMPTY = b"ccollections\nOrderedDict\n" + pickle.EMPTY_TUPLE + pickle.REDUCE
+# What Python's zipfile raises on forged headers.
 DAMAGED_ZIP = (
     zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError,
-    struct.error, OverflowError,
+    struct.error, OverflowError, OSError,
 )  # fmt: skip
 
 
@@ -60,16 +64,15 @@ def _read_zip(file: BinaryIO) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]
             members = {member.filename: member for member in archive.infolist()}
             # Compressed members could be far larger than the file.
             if any(m.compress_type != zipfile.ZIP_STORED for m in members.values()):
-                raise Refused("is a compressed zip, which PyTorch never writes")
+                raise Refused(f"is a compressed zip, TorchScript perhaps; {MORE}")
             if sum(m.file_size for m in members.values()) > _length(file):
                 raise Refused("is a damaged zip (members overlap)")
             roots = [name[:-8] for name in members if name.endswith("/data.pkl")]
             if len(roots) != 1:
                 raise Refused("is a zip, but none of PyTorch's: it has no data.pkl")
             root = roots[0]
-            if members.get(f"{root}byteorder") and (
-                archive.read(f"{root}byteorder") != b"little"
-            ):
+            order = f"{root}byteorder"
+            if order in members and archive.read(order) != b"little":
                 raise Refused("was written by a big-endian machine")
             pickled = io.BytesIO(archive.read(f"{root}data.pkl"))
             tree = _state_dict(torch_pickle.load(pickled))
@@ -99,8 +102,8 @@ def _read_pickles(file: BinaryIO) -> tuple[dict[str, Tensor], dict[str, np.ndarr
         raise Refused("is damaged: its storages are not those of its tensors")
     storages = {}
     for storage in (described[key] for key in keys):
-        length = storage.count * storage.dtype.itemsize
-        if file.read(8) != struct.pack("<q", storage.count):
+        length = storage.elements * storage.dtype.itemsize
+        if int.from_bytes(file.read(8), "little") != storage.elements:
             raise Refused(f"is damaged: its storage {storage.key} has another length")
         if length > _length(file) - file.tell():
             raise Refused(f"is cut short in its storage {storage.key}")
@@ -133,10 +136,10 @@ def _storages(tree: Mapping[str, Tensor]) -> dict[str, Storage]:
 
 def _flat(storage: Storage, content: bytes) -> np.ndarray:
     """Return a storage's numbers, flat."""
-    if len(content) != storage.count * storage.dtype.itemsize:
+    if len(content) != storage.elements * storage.dtype.itemsize:
         raise Refused(
             f"is damaged: its storage {storage.key} has {len(content):,} bytes, not "
-            f"{storage.count:,} numbers of {storage.dtype.itemsize}"
+            f"{storage.elements:,} numbers of {storage.dtype.itemsize}"
         )
     return np.frombuffer(content, storage.dtype)
 
@@ -174,11 +177,6 @@ def write(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
         member("data.pkl", START + EMPTY + pickle.MARK + items + END)
         member("byteorder", b"little")
         member("version", b"3\n")
-
-
-# A pickle of protocol 2, and in it `collections.OrderedDict()`.
-START, END = pickle.PROTO + b"\2", pickle.SETITEMS + pickle.STOP
-EMPTY = b"ccollections\nOrderedDict\n" + pickle.EMPTY_TUPLE + pickle.REDUCE
 
 
 def _opcodes(value: Any) -> bytes:

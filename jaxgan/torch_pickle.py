@@ -34,7 +34,11 @@ GLOBALS = {
     "torch._utils _rebuild_parameter",
 }
 # A state_dict's pickle has some hundred bytes a tensor; this bounds the memory.
-LONGEST = 2**26
+LONGEST = 2**22
+MORE = (
+    "it holds more than tensors, and nothing of it was executed; save net.state_dict() "
+    "alone"
+)
 
 
 class Refused(Exception):
@@ -46,7 +50,7 @@ class Storage(NamedTuple):
 
     key: str
     dtype: np.dtype
-    count: int
+    elements: int
 
 
 class Tensor(NamedTuple):
@@ -72,8 +76,9 @@ def load(stream: BinaryIO) -> Any:
             not inside its storage, or a damaged pickle.
     """
     machine, start = Machine(), stream.tell()
+    bounded: Any = Bounded(stream)
     try:
-        for opcode, argument, _ in pickletools.genops(Bounded(stream)):
+        for opcode, argument, _ in pickletools.genops(bounded):
             if opcode.name == "STOP":
                 return machine.stack.pop()
             if stream.tell() - start > LONGEST:
@@ -124,10 +129,11 @@ class Machine:
             case "REDUCE":
                 arguments = stack.pop()
                 stack.append(called(stack.pop(), arguments))
-            case "BUILD":  # a state_dict's attribute `_metadata`: versions of modules
-                stack.pop()
-                if not isinstance(stack[-1], OrderedDict):
-                    raise Refused("its pickle sets attributes of more than state_dicts")
+            case "BUILD":  # a state_dict's attribute: versions of modules
+                state, target = stack.pop(), stack[-1]
+                right = isinstance(target, OrderedDict) and isinstance(state, dict)
+                if not right or state.keys() != {"_metadata"}:
+                    raise Refused("its pickle sets attributes that no state_dict has")
             case _:
                 self.collect(opcode, argument)
 
@@ -157,10 +163,7 @@ class Machine:
                 set_items(stack[-1], zip(items[::2], items[1::2], strict=True))
             case _:
                 what = f" ({shown(argument)})" if isinstance(argument, str) else ""
-                raise Refused(
-                    f"its pickle has the opcode {opcode}{what}, which no file of "
-                    "weights needs; nothing of it was executed"
-                )
+                raise Refused(f"its pickle has the opcode {opcode}{what}: {MORE}")
 
     def first(self, marked: bool, count: int) -> int:
         """Return where the newest items begin: at the mark, or `count` from the end."""
@@ -178,10 +181,7 @@ class Machine:
 def known_global(name: str) -> Global:
     """Return the global called 'module name' if a state_dict may have it."""
     if name not in GLOBALS:
-        raise Refused(
-            f"its pickle names {shown(name.replace(' ', '.'))}: it holds more than "
-            "tensors, and nothing of it was executed; save net.state_dict() alone"
-        )
+        raise Refused(f"its pickle names {shown(name.replace(' ', '.'))}: {MORE}")
     return Global(name)
 
 
@@ -214,17 +214,19 @@ def called(function: Any, arguments: Any) -> Any:
 
 def tensor(base: Any, offset: Any, size: Any, stride: Any) -> Tensor:
     """Return a tensor, checked to lie inside its storage and not to repeat it."""
-    whole = isinstance(size, tuple) and isinstance(stride, tuple)
-    if not whole or not isinstance(base, Storage) or len(size) != len(stride):
+    tuples = isinstance(size, tuple) and isinstance(stride, tuple)
+    if not tuples or not isinstance(base, Storage):
         raise Refused("its pickle has a tensor without storage, size or strides")
+    if len(size) != len(stride) or len(size) > 8:
+        raise Refused(f"its pickle has a tensor of {len(size)} sides")
     if any(type(n) is not int or n < 0 for n in (offset, *size, *stride)):
         raise Refused("its pickle has a tensor whose sizes are no whole numbers")
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-    if not 0 < math.prod(size) <= base.count or last >= base.count or len(size) > 8:
+    if not 0 < math.prod(size) <= base.elements or last >= base.elements:
         raise Refused(
             f"its pickle has a tensor of size {shown(size)}, strides {shown(stride)} "
             f"and offset {shown(offset)} that does not fit its storage of "
-            f"{shown(base.count)} numbers"
+            f"{shown(base.elements)} numbers"
         )
     return Tensor(base, offset, size, stride)
 

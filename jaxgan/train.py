@@ -20,8 +20,8 @@ from jaxgan.data import PairPlan, Plan
 from jaxgan.errors import UserError
 from jaxgan.feed import Feed, feed
 from jaxgan.process import Profiler, StopSignals
-from jaxgan.turns import generator_variables
 from jaxgan.types import Batch, Gan, GanState, Metrics
+from jaxgan.warm_start import warm_start
 from jaxgan.writers import Means, Writers
 
 
@@ -89,26 +89,6 @@ def first_state(
     if config.train.init_from:
         state = warm_start(state, Path(config.train.init_from))
     return state, {"sums": {}, "counts": {}, "seconds": 0.0}
-
-
-def warm_start(state: GanState, workdir: Path) -> GanState:
-    """Return `state` with the networks of another run; optimizers start anew."""
-    networks = GanState(
-        step=state.step,
-        generator=state.generator.replace(opt_state=()),
-        critic=state.critic.replace(opt_state=()),
-    )
-    folder = workdir / "checkpoints"
-    step = checkpoint.sound_step(folder)
-    other, _ = checkpoint.read(folder, step, networks, partial=True)
-    state = state.replace(
-        generator=other.generator.replace(opt_state=state.generator.opt_state),
-        critic=other.critic.replace(opt_state=state.critic.opt_state),
-    )
-    if "average" not in state.memory:
-        return state
-    memory = state.memory | {"average": generator_variables(state)}
-    return state.replace(memory=memory)
 
 
 def calls_from(

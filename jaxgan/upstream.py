@@ -1,60 +1,25 @@
-"""Upstream's names for the weights of CycleGAN's networks, and this project's.
+"""Upstream's state_dicts as variables of this project's networks, and back.
 
-Upstream is junyanz/pytorch-CycleGAN-and-pix2pix: `nn.Sequential`s, whose keys count
-modules, so that they tell the network (spec/cyclegan.md 1.3 to 1.5 and 1.13). PyTorch's
-kernels are [out, in, h, w], those of transposed convolutions [in, out, h, w] and
-mirrored; this project's are [h, w, in, out] for both.
+Upstream is junyanz/pytorch-CycleGAN-and-pix2pix. Its keys tell which network they
+belong to (spec/cyclegan.md 1.13).
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from jaxgan.errors import UserError
+from jaxgan.upstream_keys import BLOCKS, Definition, leaves
 
 Arrays = Mapping[str, np.ndarray]
-Definition = dict[str, Any]
 
 # Kept by every BatchNorm, and by the InstanceNorm of old versions, which ignored them.
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 PREFIXES = ("module.", "_orig_mod.")  # DataParallel's and torch.compile's
-# Keys of a block's two convolutions: (padding, dropout), which are modules as well.
-BLOCKS = {
-    (1, 5): ("reflect", False),
-    (1, 6): ("reflect", True),
-    (0, 3): ("zero", False),
-    (0, 4): ("zero", True),
-}
+# What a trained network no longer tells; upstream's defaults.
 INITIALIZER = {"initializer": "normal", "gain": 0.02}
-
-
-class Layer(NamedTuple):
-    """One module with weights.
-
-    Attributes:
-        theirs: its name in upstream's state_dict.
-        ours: its path among the parameters of this project's network.
-        kind: 'conv', 'transposed' or 'batch' (BatchNorm).
-        shape: of its weight in PyTorch.
-        bias: whether it has one.
-    """
-
-    theirs: str
-    ours: str
-    kind: str
-    shape: tuple[int, ...]
-    bias: bool = True
-
-
-class Leaf(NamedTuple):
-    """One array: where it lies among our variables, and how it is stored there."""
-
-    path: str
-    shape: tuple[int, ...]
-    from_torch: Callable[[np.ndarray], np.ndarray]
-    to_torch: Callable[[np.ndarray], np.ndarray]
 
 
 def from_torch(tensors: Arrays) -> tuple[dict[str, Any], str, Definition]:
@@ -62,7 +27,8 @@ def from_torch(tensors: Arrays) -> tuple[dict[str, Any], str, Definition]:
 
     The player is 'generator' or 'critic'; the definition holds all arguments of
     `models.image_to_image`, and `channels`. What the keys do not tell is upstream's
-    default: see `assumed`. Running statistics of InstanceNorm are left out.
+    default: padding reflect where replicate is possible, no dropout in a U-Net, and
+    how the weights were initialised. Running statistics of InstanceNorm are left out.
 
     Raises:
         UserError: naming the first key that does not fit.
@@ -116,14 +82,10 @@ def to_torch(variables: Mapping[str, Any], definition: Definition) -> Arrays:
     return tensors
 
 
-def assumed(definition: Definition) -> list[str]:
-    """Return, in words, what of a definition the keys of a state_dict do not tell."""
-    found = []
-    if definition.get("padding") == "reflect":
-        found.append("padding reflect (replicate has the same keys: --padding)")
-    if definition["name"].startswith("unet"):
-        found.append("no dropout (a U-Net's has no keys)")
-    return found
+def padding_assumed(definition: Definition) -> bool:
+    """Return whether the keys left open its padding, reflect or replicate."""
+    resnet = definition["name"].startswith("resnet")
+    return resnet and definition["padding"] == "reflect"
 
 
 def without_prefixes(key: str) -> str:
@@ -161,9 +123,12 @@ def resnet_definition(tensors: Arrays) -> Definition:
         if match and tensor.ndim == 4:
             groups.setdefault(match[1], []).append(int(match[2]))
     first = tuple(sorted(next(iter(groups.values()), [])))
-    if first not in BLOCKS:
-        raise UserError(f"its blocks' convolutions are {first}, which upstream's never")
-    padding, dropout = BLOCKS[first]
+    # Of the two paddings with the same keys, reflect comes first in the table.
+    kinds = [kind for kind, indices in BLOCKS.items() if indices == first]
+    if not kinds:
+        found = next(key for key in tensors if ".conv_block." in key)
+        raise UserError(f"key {found}: belongs to no block of upstream's")
+    padding, dropout = kinds[0]
     return {
         "name": f"resnet_{len(groups)}blocks",
         "channels": channels,

@@ -13,7 +13,13 @@ import numpy as np
 
 from jaxgan import images
 
-SHOWN = ("critic/wasserstein", "heldout/wasserstein", "generator/loss")
+SHOWN = (
+    "critic/wasserstein",
+    "heldout/wasserstein",
+    "heldout/psnr_a2b",
+    "heldout/psnr_b2a",
+    "generator/loss",
+)
 
 
 class Means:
@@ -86,7 +92,7 @@ class Writers:
                 self._board.add_scalar(name, value, step)
             self._board.flush()
         shown = {name: f"{values[name]:.4g}" for name in SHOWN if name in values}
-        images_rate = f"{values['images_per_second']:.0f}"
+        images_rate = f"{values['images_per_second']:.3g}"
         if self._bar is not None:
             self._bar.set_postfix({"images/s": images_rate, **shown})
             return

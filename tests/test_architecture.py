@@ -27,7 +27,7 @@ LAYERS = [
     VERBS,
     {"cli"},
     {"train", "describe", "scores"},
-    {"sampling", "writers"},
+    {"sampling", "writers", "checks", "feed", "warm_start", "trained", "translating"},
     {"evaluation"},
     {"build"},
     {"gans"},
@@ -35,7 +35,8 @@ LAYERS = [
 ]
 # Where a config may be known: down to the place where a Gan is built.
 KNOW_CONFIGS = VERBS | {
-    "cli", "config", "train", "describe", "sampling", "evaluation", "build",
+    "cli", "config", "train", "describe", "scores", "sampling", "evaluation", "build",
+    "checks", "feed", "trained",
 }  # fmt: skip
 NEEDED_ELSEWHERE = {
     "grain", "sklearn", "tqdm", "tensorboardX", "tensorflow", "tensorflow_datasets",

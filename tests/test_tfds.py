@@ -1,5 +1,6 @@
 """TensorFlow Datasets: prepared in a child process, read without TensorFlow."""
 
+import contextlib
 import functools
 import http.server
 import importlib.util
@@ -7,9 +8,11 @@ import pathlib
 import subprocess
 import sys
 import threading
+import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxgan import data
 from jaxgan.data import tfds_source
@@ -57,23 +60,30 @@ def test_a_failed_preparation_is_one_line(tmp_path, monkeypatch):
         data.load("tfds:mnist", dir=str(tmp_path))
 
 
-@pytest.fixture(scope="module")
-def mnist_url():
-    """MNIST's four files, served on the loopback interface."""
-    if not MNIST.is_dir():
-        pytest.skip(f"MNIST's idx files are not in {MNIST}")
+@contextlib.contextmanager
+def served(folder):
+    """The files of a folder, served on the loopback interface: yields the address."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *args):
             pass
 
-    handler = functools.partial(Quiet, directory=str(MNIST))
+    handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def mnist_url():
+    """MNIST's four files."""
+    if not MNIST.is_dir():
+        pytest.skip(f"MNIST's idx files are not in {MNIST}")
+    with served(MNIST) as url:
+        yield url
 
 
 # An address that TFDS has no checksums for is downloaded without comparing any: the
@@ -118,11 +128,14 @@ np.savez(
 """
 
 
-@pytest.mark.tfds
-@pytest.mark.skipif(
+needs_tensorflow = pytest.mark.skipif(
     importlib.util.find_spec("tensorflow") is None,
     reason="TensorFlow, which prepares TFDS sets, is not installed (extra 'tfds')",
 )
+
+
+@pytest.mark.tfds
+@needs_tensorflow
 def test_mnist_is_prepared_and_then_read_without_tensorflow(tmp_path, mnist_url):
     def load(prepare_from):
         done = subprocess.run(
@@ -151,3 +164,86 @@ def rows(images, labels):
         image.tobytes() + bytes([label])
         for image, label in zip(images, labels, strict=True)
     ]
+
+
+# A set of upstream's form, with few and small images, served from elsewhere.
+PREPARE_PAIR_FROM = """
+from tensorflow_datasets.image_classification import cycle_gan
+cycle_gan._DL_URLS['facades'] = {url!r}
+"""
+
+LOAD_PAIR = """
+import sys
+import numpy as np
+from jaxgan import data
+from jaxgan.data import tfds_source
+
+folder, prepare_from, out = sys.argv[1:]
+tfds_source.PREPARE = prepare_from + tfds_source.PREPARE
+options = {'dir': folder, 'resize': 9, 'image_size': 8}
+pairs = [
+    data.load_pair('tfds:cycle_gan/facades', **options, cache=cache)
+    for cache in ('memory', 'disk', 'disk', 'none')
+]
+plan = data.PairPlan(6, 4, 3, seed=0)
+streams = [data.pair_batches(pair, plan, [range(5), range(5, 10)]) for pair in pairs]
+for batches in zip(*streams, strict=True):
+    assert len({one['a'].tobytes() + one['b'].tobytes() for one in batches}) == 1
+assert not any(pair.truth for pair in pairs)
+assert 'tensorflow' not in sys.modules
+parts = [[s[i]['image'] for i in range(len(s))] for s in pairs[0][:4]]
+np.savez(out, **dict(zip(('trainA', 'trainB', 'testA', 'testB'), parts, strict=True)))
+"""
+
+
+@pytest.mark.tfds
+@needs_tensorflow
+def test_a_pair_is_prepared_and_then_read_without_tensorflow(tmp_path, monkeypatch):
+    sizes = {"trainA": 6, "trainB": 4, "testA": 3, "testB": 2}
+    generator = np.random.default_rng(0)
+    files = tmp_path / "files"
+    for part, count in sizes.items():
+        (files / part).mkdir(parents=True)
+        for index in range(count):
+            pixels = generator.integers(0, 256, (12, 10, 3), np.uint8)
+            Image.fromarray(pixels).save(files / part / f"{index}.jpg")
+    (tmp_path / "web").mkdir()
+    with zipfile.ZipFile(tmp_path / "web" / "facades.zip", "w") as archive:
+        for path in files.rglob("*.jpg"):
+            archive.write(path, pathlib.Path("facades", path.relative_to(files)))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    out = tmp_path / "out.npz"
+    with served(tmp_path / "web") as url:
+        prepare_from = PREPARE_PAIR_FROM.format(url=f"{url}facades.zip")
+        done = subprocess.run(
+            [sys.executable, "-c", LOAD_PAIR, tmp_path / "tfds", prepare_from, out],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+    assert not done.returncode, done.stderr
+    assert done.stderr.count("preparing tfds:cycle_gan/facades, once") == 1
+    assert len(list((tmp_path / "cache" / "jaxgan").iterdir())) == 1
+    local = data.load_pair("folder", dir=str(files), resize=9, image_size=8)
+    with np.load(out) as got:
+        for part, source in zip(sizes, local[:4], strict=True):
+            expected = [source[index]["image"] for index in range(len(source))]
+            # TFDS shuffles what it prepares.
+            assert sorted(image.tobytes() for image in got[part]) == sorted(
+                image.tobytes() for image in expected
+            )
+
+
+def test_a_pair_that_is_none(tmp_path):
+    def error(name):
+        with pytest.raises(UserError) as caught:
+            data.load_pair(name, dir=str(tmp_path), resize=9, image_size=8)
+        return str(caught.value)
+
+    for version in ("horse2zebr", "horse2zebra:9.9.9"):
+        found = error(f"tfds:cycle_gan/{version}")
+        assert found.startswith(f"data.name = tfds:cycle_gan/{version}: Failed to con")
+        assert "\n" not in found
+    # Not after a download.
+    for name in ("tfds:mnist", "tfds:cyclegan/maps"):
+        assert error(name).startswith(f"data.name = {name}: unknown; valid: day_night,")

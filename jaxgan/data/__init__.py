@@ -78,7 +78,7 @@ def load(
         raise unknown("data.name", name, (*NAMES, "tfds:NAME"))
 
     if heldout is None:
-        train, heldout = split(train)
+        train, heldout = split(train, dir or name)
     size = (len(train) + len(heldout)) * math.prod(shape)
     if cache == "memory" or (cache == "auto" and size <= MEMORY_LIMIT):
         train = in_memory(train, shape, dir or name)
@@ -117,7 +117,7 @@ def _arrays(
     if any(source.images.shape[1:] != shape for source in sources):
         found = " and ".join(str(source.images.shape[1:]) for source in sources)
         raise UserError(f"data.dir = {path}: images of {found} in its two parts")
-    train, heldout = sources if len(sources) == 2 else split(sources[0])
+    train, heldout = sources if len(sources) == 2 else split(sources[0], path or name)
     return Dataset(train, heldout, shape, num_classes, np.dtype(np.uint8))
 
 

@@ -126,7 +126,7 @@ def on_disk(
 
 def _mapped(path: pathlib.Path, total: int) -> np.ndarray | None:
     try:
-        pixels = np.load(path, mmap_mode="r")
+        pixels = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError):  # none there, or damaged
         return None
     return pixels if pixels.shape == (total,) and pixels.dtype == np.uint8 else None

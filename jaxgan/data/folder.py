@@ -79,9 +79,7 @@ def load(
     return train, heldout, train.form.shape, len(classes)
 
 
-def load_pair(
-    folder: str, folder_b: str
-) -> tuple[FolderSource, FolderSource, FolderSource, FolderSource]:
+def load_pair(folder: str, folder_b: str) -> list[FolderSource]:
     """Find the images of two domains, in all subfolders of theirs, sorted by path.
 
     Args:
@@ -112,7 +110,7 @@ def load_pair(
                     "testB expected, or two folders as data.dir and data.dir_b"
                 )
     (train_a, heldout_a), (train_b, heldout_b) = (_domain(*each) for each in roots)
-    return train_a, train_b, heldout_a, heldout_b
+    return [train_a, train_b, heldout_a, heldout_b]
 
 
 def _domain(
@@ -121,7 +119,7 @@ def _domain(
     paths = _find(train)
     if heldout is not None and heldout.is_dir():
         return FolderSource(paths), FolderSource(_find(heldout))
-    parts = split_indices(len(paths))
+    parts = split_indices(len(paths), f"data.dir = {train}")
     first, second = ([paths[index] for index in part] for part in parts)
     return FolderSource(first), FolderSource(second)
 

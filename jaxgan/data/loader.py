@@ -98,12 +98,14 @@ def pair_batches(
 
     def read_batch(step: int) -> Batch:
         examples = plan.examples(step)[rows].tolist()
-        parts = {"a": pair.train_a, "b": pair.train_b}
-        batch = {key: np.empty((len(examples), *pair.shape), np.uint8) for key in parts}
-        for row, example in enumerate(examples):
-            for key, draws in (("a", example[:4]), ("b", example[4:])):
-                image = parts[key][draws[0]]["image"]
-                batch[key][row] = transforms.augment(image, *draws[1:], pair.shape[0])
+        batch = {}
+        for key, source, first in (("a", pair.train_a, 0), ("b", pair.train_b, 4)):
+            batch[key] = np.empty((len(examples), *pair.shape), np.uint8)
+            for row, example in enumerate(examples):
+                index, top, left, flip = example[first : first + 4]
+                image = source[index]["image"]
+                size = pair.shape[0]
+                batch[key][row] = transforms.augment(image, top, left, flip, size)
         return batch
 
     if isinstance(pair.train_a, Packed) and isinstance(pair.train_b, Packed):

@@ -63,23 +63,41 @@ def load_pair(
         not fit, missing packages.
     """
     _check(name, dir, dir_b, resize, image_size, cache)
+    parts: Sequence[Source]
     if name == "day_night":
-        parts = day_night.parts(resize, image_size, channels)
-        return Pair(*parts, truth=True, shape=(image_size, image_size, 3))
-    if name == "folder":
-        files = folder.load_pair(dir, dir_b)
+        parts, depth = day_night.parts(resize, image_size, channels), 3
     else:
-        files = tfds_source.load_pair(name[5:], dir)
-    headers = transforms.sample(files[0]) + transforms.sample(files[1])
-    depth = channels or transforms.depth_of(headers)
-    _set_forms(files, resize, image_size, depth, bool(channels))
-    parts: Sequence[Source] = files
-    if cache != "none":
-        shapes = _shapes(files, dir or name)
-        stamp = (file for part in files for file in (part.form, *part.stamp()))
-        packed = keep(Chained(files), shapes, cache, dir or name, stamp)
-        parts = packed.split([len(part) for part in files])
-    return Pair(*parts, truth=False, shape=(image_size, image_size, depth))
+        files = _files(name, dir, dir_b)
+        depth = channels or _depth(files[:2], cache)
+        forms = transforms.pair_forms(resize, image_size, depth, bool(channels))
+        for index, part in enumerate(files):
+            part.form = forms[index // 2]
+        parts = files if cache == "none" else _decoded(files, cache, dir or name)
+    train_a, train_b, heldout_a, heldout_b = parts
+    shape = image_size, image_size, depth
+    return Pair(train_a, train_b, heldout_a, heldout_b, name == "day_night", shape)
+
+
+def _files(name: str, dir: str, dir_b: str) -> list[Files]:
+    if name == "folder":
+        return [*folder.load_pair(dir, dir_b)]
+    return [*tfds_source.load_pair(name[5:], dir)]
+
+
+def _depth(train: Sequence[Files], cache: str) -> int:
+    try:
+        headers = [header for part in train for header in transforms.sample(part)]
+    except UserError:
+        if cache == "none":
+            raise
+        return 3  # of no matter: decoding is going to name all that are damaged
+    return transforms.depth_of(headers)
+
+
+def _decoded(files: Sequence[Files], cache: str, name: str) -> Sequence[Source]:
+    stamp = (fact for part in files for fact in (part.form, *part.stamp()))
+    kept = keep(Chained(files), _shapes(files, name), cache, name, stamp)
+    return kept.split([len(part) for part in files])
 
 
 def _check(
@@ -87,7 +105,7 @@ def _check(
 ) -> None:
     if cache not in PAIR_CACHES:
         raise unknown("data.cache", cache, PAIR_CACHES)
-    if name not in PAIR_NAMES and not name.startswith("tfds:"):
+    if name not in PAIR_NAMES and not name.startswith("tfds:cycle_gan/"):
         raise unknown("data.name", name, (*PAIR_NAMES, "tfds:cycle_gan/NAME"))
     if name == "folder" and not dir:
         raise UserError("data.dir = '': data.name=folder needs the path of the data")
@@ -100,21 +118,6 @@ def _check(
             f"data.resize = {resize}: 0, or data.image_size = {image_size} or more, "
             "expected"
         )
-
-
-def _set_forms(
-    files: Sequence[Files], resize: int, image_size: int, depth: int, convert: bool
-) -> None:
-    train = transforms.Format(
-        (resize or image_size,) * 2 + (depth,),
-        "stretch" if resize else "whole",
-        convert,
-    )
-    heldout = transforms.Format(
-        (image_size, image_size, depth), "stretch" if resize else "centre", convert
-    )
-    for part, form in zip(files, (train, train, heldout, heldout), strict=True):
-        part.form = form
 
 
 class _Headers:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -120,7 +121,7 @@ def stamps(paths: Iterable[str | os.PathLike]) -> Iterator[tuple[str, int, int]]
         yield os.path.realpath(path), status.st_size, status.st_mtime_ns
 
 
-def split_indices(count: int) -> tuple[np.ndarray, np.ndarray]:
+def split_indices(count: int, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Split off the last 10 % of a fixed permutation: (training, held-out) indices.
 
     For sets that come without a test split. The permutation depends on the number of
@@ -130,15 +131,15 @@ def split_indices(count: int) -> tuple[np.ndarray, np.ndarray]:
       UserError: a set of one example, which leaves none for one of the parts.
     """
     if count < 2:
-        raise UserError("a data set of 1 example: 2 are needed, one of them held out")
+        raise UserError(f"{name}: 1 example: 2 are needed, one of them held out")
     order = np.random.default_rng(0).permutation(count)
     num_train = count - max(1, round(count / 10))
     return order[:num_train], order[num_train:]
 
 
-def split(source: Source) -> tuple[Source, Source]:
-    """Split a source by `split_indices`: (training set, held-out set)."""
-    train, heldout = split_indices(len(source))
+def split(source: Source, name: str) -> tuple[Source, Source]:
+    """Split the source called `name` by `split_indices`: (training, held-out set)."""
+    train, heldout = split_indices(len(source), name)
     return _take(source, train), _take(source, heldout)
 
 
@@ -169,21 +170,19 @@ def read_all(source: Source, store: Callable[[int, Example], None], name: str) -
       UserError: examples that cannot be read: how many, and the first of them.
     """
     errors: dict[int, UserError] = {}
+    at_once = getattr(source, "__getitems__", None)
 
     def visit(first: int) -> None:
         indices = range(first, min(first + CHUNK, len(source)))
-        try:
-            examples = read(source, indices)
-        except UserError:
-            examples = []
-        for index, example in zip(indices, examples, strict=False):
-            store(index, example)
-        if not examples:  # one at a time, to find all that are damaged
-            for index in indices:
-                try:
-                    store(index, source[index])
-                except UserError as error:
-                    errors[index] = error
+        examples: dict[int, Example] = {}
+        if at_once:
+            with suppress(UserError):  # then one at a time, to find all that fail
+                examples = dict(zip(indices, at_once(indices), strict=True))
+        for index in indices:
+            try:
+                store(index, examples.get(index) or source[index])
+            except UserError as error:
+                errors[index] = error
 
     chunks = range(0, len(source), CHUNK)
     with ThreadPoolExecutor(os.cpu_count()) as pool:

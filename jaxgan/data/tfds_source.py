@@ -114,9 +114,7 @@ def load(
     return train, heldout, train.form.shape, num_classes
 
 
-def load_pair(
-    name: str, folder: str
-) -> tuple[TfdsSource, TfdsSource, TfdsSource, TfdsSource]:
+def load_pair(name: str, folder: str) -> list[TfdsSource]:
     """Open a set of two domains, such as cycle_gan/horse2zebra, preparing it once.
 
     Args:
@@ -130,7 +128,7 @@ def load_pair(
     """
     splits = ("trainA", "trainB", "testA", "testB")
     tfds, builder, _ = _prepared(name, folder, splits)
-    return tuple(_open(tfds, builder, split, name, False) for split in splits)
+    return [_open(tfds, builder, split, name, False) for split in splits]
 
 
 def _prepared(name: str, folder: str, splits: Iterable[str]):
@@ -169,7 +167,7 @@ def _builder(tfds, name: str, folder: str):
         raise UserError(
             f"data.name = tfds:{name}: unknown to TFDS; nearest: tfds:{close[0]}"
         ) from error
-    except ValueError as error:  # a config or version that there is not
+    except (AssertionError, ValueError) as error:  # no such config or version
         raise UserError(f"data.name = tfds:{name}: {_line(error)}") from error
 
 

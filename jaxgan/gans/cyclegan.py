@@ -130,11 +130,15 @@ def generator_loss(
             passes += 1
             return outputs
 
-        fake_b, fake_a = translate("a2b", a), translate("b2a", b)
+        # Upstream's order, by which BatchNorm's running statistics go.
+        fake_b = translate("a2b", a)
+        cycled_a = translate("b2a", fake_b)
+        fake_a = translate("b2a", b)
+        cycled_b = translate("a2b", fake_a)
         error = losses.mean_absolute_error
         terms = {
-            "generator/cycle_a": (weights["a"], error(translate("b2a", fake_b), a)),
-            "generator/cycle_b": (weights["b"], error(translate("a2b", fake_a), b)),
+            "generator/cycle_a": (weights["a"], error(cycled_a, a)),
+            "generator/cycle_b": (weights["b"], error(cycled_b, b)),
         }
         for name, judge, fake in (("a2b", "b", fake_b), ("b2a", "a", fake_a)):
             critic = state.critic

@@ -115,7 +115,7 @@ def translations(domains: Domains, state: GanState, batch: Batch, key: Key) -> P
     """
     variables = sampled_variables(state)
     a, b = domains.decode(batch, key)
-    made = {}
+    made: dict[str, Array] = {}
     for there, back, real in (("a2b", "b2a", a), ("b2a", "a2b", b)):
         fake, _ = domains.translate(variables, there, real, False)
         again, _ = domains.translate(variables, back, fake, False)

@@ -1,0 +1,156 @@
+"""Convert weights: `python -m jaxgan.convert --input=G.pth --output=G.safetensors`.
+
+From the official PyTorch code's .pth files (of any year; no PyTorch is needed) to
+.safetensors, whose metadata holds the network's definition, and back; or from a run:
+`--input=WORKDIR --network=a2b`. Upstream's G_A, G_B, D_A and D_B are a2b, b2a, b and a.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+
+def define(values: flags.FlagValues) -> None:
+    """Define the verb's flags."""
+    flags.DEFINE_string(
+        "input",
+        None,
+        "FILE.pth, FILE.safetensors, or the workdir of a CycleGAN's run",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "output", None, "FILE.safetensors or FILE.pth", flag_values=values
+    )
+    flags.DEFINE_string(
+        "network",
+        None,
+        "of a workdir: a2b, b2a (their moving average where one is kept), a or b",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "step", None, "of a workdir: step of the checkpoint; the newest if not given",
+        flag_values=values, lower_bound=0,
+    )  # fmt: skip
+    flags.DEFINE_string(
+        "padding",
+        None,
+        "replicate: of a ResNet in FILE.pth, whose keys do not tell it from reflect",
+        flag_values=values,
+    )
+
+
+def verb(values: flags.FlagValues) -> int:
+    """Read, convert and write; returns 0."""
+    from jaxgan import upstream
+
+    source, target = paths(values)
+    if source.is_dir():
+        variables, about = of_run(source, values)
+    else:
+        variables, about = of_file(source, values)
+    count = write(target, variables, about)
+    words = upstream.described(about["network"])
+    name = f" {about['name']}" if about["name"] else ""
+    print(f"jaxgan: {about['player']}{name}, {words}: {count:,} parameters in {target}")
+    return 0
+
+
+def paths(values: flags.FlagValues) -> tuple[Path, Path]:
+    """Return where to read and where to write; raises UserError."""
+    from jaxgan.errors import UserError
+
+    if not values.input:
+        raise UserError("--input: needed, FILE.pth, FILE.safetensors or a workdir")
+    if not values.output:
+        raise UserError("--output: needed, FILE.safetensors or FILE.pth")
+    source, target = Path(values.input), Path(values.output)
+    if not source.exists():
+        raise UserError(f"--input = {source}: no such file or folder")
+    if target.suffix not in (".safetensors", ".pth"):
+        raise UserError(f"--output = {target}: must end in .safetensors or .pth")
+    if target.is_dir():
+        raise UserError(f"--output = {target}: is a folder; give a file's name")
+    if target.exists() and target.samefile(source):
+        raise UserError(f"--output = {target}: is the input, which is kept")
+    return source, target
+
+
+def of_run(workdir: Path, values: flags.FlagValues) -> tuple[Any, dict[str, Any]]:
+    """Return a network of a run and what it is; raises UserError."""
+    from jaxgan import trained
+    from jaxgan.errors import UserError
+    from jaxgan.weights import NAMES
+
+    if not values.network:
+        raise UserError(
+            f"--network: needed with the workdir {workdir}; valid: {', '.join(NAMES)}"
+        )
+    if values.padding:
+        raise UserError(f"--padding = {values.padding}: the run in {workdir} knows it")
+    variables, about, step = trained.network(workdir, values.network, values.step)
+    print(f"jaxgan: {values.network} of step {step} in {workdir}")
+    return variables, about
+
+
+def of_file(path: Path, values: flags.FlagValues) -> tuple[Any, dict[str, Any]]:
+    """Return the network in a file and what it is; raises UserError."""
+    from jaxgan import upstream, weights
+    from jaxgan.errors import UserError, unknown
+
+    for flag in ("network", "step"):
+        if values[flag].value is not None:
+            raise UserError(
+                f"--{flag} = {values[flag].value}: needs a workdir as --input, "
+                f"{path} is a file"
+            )
+    variables, about = weights.load(path)
+    network = about["network"]
+    if values.padding:
+        if values.padding not in ("reflect", "replicate"):
+            raise unknown("--padding", values.padding, ("reflect", "replicate"))
+        if path.suffix == ".safetensors" or not upstream.padding_assumed(network):
+            raise UserError(
+                f"--padding = {values.padding}: {path} leaves no choice of it"
+            )
+        network["padding"] = values.padding
+    elif path.suffix != ".safetensors" and upstream.padding_assumed(network):
+        print(
+            "jaxgan: padding reflect assumed, upstream's default; a network trained "
+            "with replicate has the same keys: give --padding=replicate"
+        )
+    return variables, about
+
+
+def write(path: Path, variables: Any, about: dict[str, Any]) -> int:
+    """Write a network, all or nothing; returns its number of parameters."""
+    import jax
+
+    from jaxgan import torch_files, upstream, weights
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    try:
+        if path.suffix == ".pth":
+            tensors = upstream.to_torch(variables, about["network"])
+            torch_files.write(temporary, tensors)
+        else:
+            weights.save(temporary, variables, about)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Convert weights; returns the exit code."""
+    from jaxgan import cli
+
+    return cli.run(verb, define, __doc__ or "", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
