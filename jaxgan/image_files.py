@@ -7,6 +7,7 @@ formats, need nothing but numpy, and do not clash with an OpenCV that is there a
 
 import io
 import os
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,17 +26,6 @@ ENDINGS = (
 KEPT_ENDINGS = (".bmp", ".png", ".tif", ".tiff")
 
 ORIENTATION, BITS_PER_SAMPLE = 274, 258  # numbers of tags, in EXIF and in TIFF
-# What brings the pixels upright: (transposed first, rows reversed, columns reversed).
-UPRIGHT = {
-    1: (False, False, False),
-    2: (False, False, True),
-    3: (False, True, True),
-    4: (False, True, False),
-    5: (True, False, False),
-    6: (True, False, True),
-    7: (True, True, True),
-    8: (True, True, False),
-}
 # TIFF, section 18 of its specification: the colours are multiplied by alpha already.
 PREMULTIPLIED = 1
 
@@ -57,15 +47,16 @@ class Picture(NamedTuple):
 def read(path: Path) -> Picture:
     """Read an image file of any kind, upright as its orientation tag says.
 
-    Palettes become RGB, one bit becomes eight, transparent images are laid on white
-    as in training, and of several frames the first is taken.
+    (Training does not look at that tag, but a translation is to be looked at beside
+    its image.) Palettes become RGB, one bit becomes eight, transparent images are laid
+    on white as in training, and of several frames the first is taken.
 
     Raises:
         UserError: the file is no image, damaged, cut short, or has pixels that are
             neither of 8 nor of 16 bits; with its name.
     """
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             notes = []
             # In a JPEG, more frames are previews of the first.
             if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
@@ -91,10 +82,11 @@ def read(path: Path) -> Picture:
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Return pixels [h, w, c] turned and mirrored as an orientation tag asks."""
-    transposed, rows, columns = UPRIGHT.get(orientation, UPRIGHT[1])
-    if transposed:
+    if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
-    return pixels[:: -1 if rows else 1, :: -1 if columns else 1]
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return pixels[::rows, ::columns]
 
 
 def with_channels(picture: Picture, channels: int) -> Picture:

@@ -19,7 +19,7 @@ def targets(given: Path, output: Path, say: Callable[[str], None]) -> dict[Path,
 
     Raises:
         UserError: no such file or folder, no images in it, an output that is a file,
-            or a translation that would take the place of an input.
+            or a translation that would take the place of an input or of a folder.
     """
     if not given.exists():
         raise UserError(f"--input = {given}: no such file or folder")
@@ -36,6 +36,8 @@ def targets(given: Path, output: Path, say: Callable[[str], None]) -> dict[Path,
     found = {path: output / names[path.relative_to(root)] for path in paths}
     inputs = {_same(path.resolve()) for path in paths}
     for target in found.values():
+        if target.is_dir():
+            raise UserError(f"--output = {output}: {target} is a folder, no image")
         if _same(target.resolve()) in inputs:
             raise UserError(
                 f"--output = {output}: {target} is an image of the input, and would be "

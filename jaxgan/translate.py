@@ -3,7 +3,8 @@
 
 Images of any size, kind and depth, whole and at full resolution; folders with all their
 subfolders. PNG, TIFF and BMP keep their format, all others become PNG; 16-bit images
-stay 16-bit. What is transparent is laid on white, and an orientation tag is followed.
+stay 16-bit, gray ones become what the network makes: RGB, if it was trained on colour.
+What is transparent is laid on white, and an orientation tag is followed.
 """
 
 import signal
@@ -39,9 +40,8 @@ def define(values: flags.FlagValues) -> None:
 
 
 def verb(values: flags.FlagValues) -> int:
-    """Translate the images; returns 0, or 128 + the number of a signal."""
-    from jaxgan import image_folders, translating
-    from jaxgan.errors import UserError
+    """Translate the images; returns 0, 2 if not all, or 128 + a signal's number."""
+    from jaxgan import cli, image_folders, translating
     from jaxgan.process import StopSignals
 
     check(values)
@@ -49,6 +49,8 @@ def verb(values: flags.FlagValues) -> int:
     targets = image_folders.targets(given, output, say)
     with StopSignals() as signals:
         generator = load(values)
+        # Now, rather than after the first image: it may not be allowed.
+        output.mkdir(parents=True, exist_ok=True)
         with Progress(len(targets)) as progress:
             outcome = translating.translate_files(
                 translating.Translation(generator, progress.say),
@@ -59,27 +61,32 @@ def verb(values: flags.FlagValues) -> int:
     for note, paths in outcome.notes.items():
         say(f"{note}: {listed(paths)}")
     say(f"{outcome.done} of {len(targets)} images by {generator.title} in {output}")
+    code = 0
     if outcome.failed:
         count = f"{len(outcome.failed)} of {len(targets)} images not translated"
-        raise UserError(f"{count}: {'; '.join(outcome.failed)}")
-    if signals.received:
+        code = cli.failed(f"{count}: {'; '.join(outcome.failed)}", 2)
+    if signals.received and outcome.done + len(outcome.failed) < len(targets):
         name = signal.Signals(signals.received).name
         say(f"stopped by {name}; the same command begins anew")
-        return 128 + signals.received
-    return 0
+        code = 128 + signals.received
+    return code
 
 
 def check(values: flags.FlagValues) -> None:
     """Raise UserError for flags that are missing, unknown or contradict one another."""
     from jaxgan import cli
-    from jaxgan.errors import UserError, unknown
-    from jaxgan.translating import DIRECTIONS
+    from jaxgan.errors import UserError
 
     if bool(values.workdir) == bool(values.weights):
         found = "both" if values.workdir else "none"
         raise UserError(f"--workdir or --weights: needed is one of them, found {found}")
-    if values.workdir:
-        cli.workdir(values.workdir)
+    if values.workdir and not cli.workdir(values.workdir).is_dir():
+        raise UserError(f"--workdir = {values.workdir}: no such folder")
+    if values.weights and Path(values.weights).is_dir():
+        raise UserError(
+            f"--weights = {values.weights}: is a folder; must be a file, or given as "
+            "--workdir if a run's"
+        )
     for name in ("input", "output"):
         text = values[name].value
         if not text:
@@ -87,9 +94,9 @@ def check(values: flags.FlagValues) -> None:
         if "://" in text:
             raise UserError(f"--{name} = {text}: must be on this machine")
     if values.workdir and not values.direction:
-        raise UserError(f"--direction: needed, {' or '.join(DIRECTIONS)}")
-    if values.direction and values.direction not in DIRECTIONS:
-        raise unknown("--direction", values.direction, DIRECTIONS)
+        raise UserError("--direction: needed, a2b or b2a")
+    if values.direction not in (None, "", "a2b", "b2a"):
+        raise UserError(f"--direction = {values.direction}: must be a2b or b2a")
     if values.weights and values.step is not None:
         raise UserError(f"--step = {values.step}: belongs to --workdir")
 

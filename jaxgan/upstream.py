@@ -64,15 +64,14 @@ def to_torch(variables: Mapping[str, Any], definition: Definition) -> Arrays:
     Raises:
         UserError: upstream has no such network.
     """
-    own = [
-        f"{option} = {definition[option]}"
-        for option, value in (("block", "residual"), ("upsample", "transposed"))
-        if definition.get(option, value) != value
-    ]
-    if definition["name"] == "tutorial":
-        own = ["name = tutorial"]
-    if own:
-        raise UserError(f"{own[0]}: upstream has no such network; use .safetensors")
+    own = {"name": "tutorial", "upsample": "resize"}
+    if definition["name"].startswith("resnet"):
+        own["block"] = "tutorial"
+    for option, value in own.items():
+        if definition.get(option) == value:
+            raise UserError(
+                f"{option} = {value}: upstream has no such network; use .safetensors"
+            )
     tensors = {}
     for key, leaf in leaves(definition).items():
         node: Any = variables

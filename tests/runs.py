@@ -22,8 +22,9 @@ COMPILED = tempfile.mkdtemp(prefix="jaxgan-compiled-")
 atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
 VARYING = ("seconds", "images_per_second")
 
-# WGAN with BatchNorm, a moving average, and the critic's long start;
-# WGAN-GP with dequantization noise. Both on real digits, several steps in a call.
+# WGAN with BatchNorm, a moving average, and the critic's long start; WGAN-GP with
+# dequantization noise; CycleGAN with dropout, pools that overflow and a moving average.
+# On real digits and photographs, several steps in a call.
 SMALL = {
     "wgan": (
         "from configs.wgan import get_config as base\n"
@@ -41,7 +42,17 @@ SMALL = {
         "    config.generator.hidden = config.critic.hidden = (32,)\n"
         "    config.data.value_range = 'dequantized'\n"
     ),
+    "cyclegan": (
+        "from configs.cyclegan import get_config as base\n"
+        "def get_config(variant=''):\n"
+        "    config = base(variant)\n"
+        "    config.generator.update(name='resnet_1blocks', width=4, dropout=True)\n"
+        "    config.critic.update(width=4, num_layers=1)\n"
+        "    config.data.update(resize=18, image_size=16)\n"
+        "    config.gan.update(pool_size=20, ema_decay=0.9)\n"
+    ),
 }
+SHAPES = {"wgan": (8, 8, 1), "wgan_gp": (8, 8, 1), "cyclegan": (16, 16, 3)}
 COMMON = (
     "    config.data.batch_size = 8\n"
     "    config.train.update(num_steps=60, log_steps=10, sample_steps=20,\n"
@@ -129,7 +140,7 @@ def lines(workdir):
 def final_bytes(workdir, step):
     """Return the bytes of every array of a checkpoint, by name."""
     config = configs.load(workdir)
-    gan = build.gan(config, (8, 8, 1))
+    gan = build.gan(config, SHAPES[config.gan.name])
     like = jax.eval_shape(gan.init, jax.random.key(0))
     state, _ = checkpoint.read(Path(workdir) / "checkpoints", step, like)
     arrays = checkpoint.as_dict(state)

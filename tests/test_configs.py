@@ -460,9 +460,7 @@ def test_a_stored_config_is_read_back(tmp_path):
 @pytest.mark.parametrize("name", MODULES)
 def test_a_length_is_given_in_steps_or_in_epochs(name):
     both = {"train.num_steps": 5, "train.num_epochs": 2}
-    with pytest.raises(
-        UserError, match=r"^train\.num_epochs = 2: train\.num_st"
-    ):
+    with pytest.raises(UserError, match=r"^train\.num_epochs = 2: train\.num_st"):
         checks.check(with_fields(name, both))
     with pytest.raises(UserError, match=r"^train\.num_steps = 0: must be 1 or more"):
         checks.check(with_fields(name, dict.fromkeys(both, 0)))

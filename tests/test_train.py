@@ -6,6 +6,7 @@ import signal
 import numpy as np
 import pytest
 from runs import (
+    SHAPES,
     final_bytes,
     kill_at,
     lines,
@@ -19,13 +20,25 @@ from jaxgan import checkpoint, train
 from jaxgan.writers import Means, cut_lines_after
 
 LAST = 60
+ESTIMATES = {"critic/wasserstein", "heldout/wasserstein"}
+METRICS = {
+    "wgan": ESTIMATES | {"critic/weights_at_clip"},
+    "wgan_gp": ESTIMATES | {"critic/gradient_penalty", "critic/gradient_norm"},
+    "cyclegan": {
+        *("critic/a", "critic/b", "generator/cycle_a", "generator/cycle_b"),
+        *("generator/identity_a", "generator/identity_b"),
+        *("generator/adversarial_a2b", "generator/adversarial_b2a"),
+        *("heldout/psnr_a2b", "heldout/psnr_identity_a2b"),
+        *("heldout/psnr_b2a", "heldout/psnr_identity_b2a"),
+    },
+}
 
 
 @pytest.fixture(scope="module")
 def runs_of(tmp_path_factory):
     """A whole run of each Gan that nothing disturbed."""
     folders = {}
-    for gan in ("wgan", "wgan_gp"):
+    for gan in SHAPES:
         folders[gan] = folder = tmp_path_factory.mktemp(gan)
         path = write_config(folder, gan)
         done = run("main", f"--config={path}", f"--workdir={folder / 'run'}")
@@ -33,8 +46,8 @@ def runs_of(tmp_path_factory):
     return folders
 
 
-@pytest.fixture(params=["wgan", "wgan_gp"])
-def either(request, runs_of):
+@pytest.fixture(params=SHAPES)
+def each(request, runs_of):
     return runs_of[request.param]
 
 
@@ -50,26 +63,20 @@ def assert_same_run(folder, workdir):
 
 
 def config_of(folder):
-    return f"--config={next(folder.glob('wgan*.py'))}"
+    return f"--config={next(folder.glob('*.py'))}"
 
 
-def test_files_and_metrics_of_a_run(either):
-    workdir = either / "run"
+def test_files_and_metrics_of_a_run(each):
+    workdir = each / "run"
     rows = lines(workdir)
     assert [row["step"] for row in rows] == [10, 20, 30, 40, 50, 60]
+    gan = json.loads((workdir / "config.json").read_text())["gan"]["name"]
     names = {
         "critic/loss",
-        "critic/wasserstein",
         "generator/loss",
-        "heldout/wasserstein",
         "learning_rate/generator",
         "learning_rate/critic",
-    }
-    gan = json.loads((workdir / "config.json").read_text())["gan"]["name"]
-    names |= {
-        "wgan": {"critic/weights_at_clip"},
-        "wgan_gp": {"critic/gradient_penalty", "critic/gradient_norm"},
-    }[gan]
+    } | METRICS[gan]
     for row in rows:
         assert set(row) == names | {"step"}
         assert np.all(np.isfinite(list(row.values())))
@@ -80,14 +87,14 @@ def test_files_and_metrics_of_a_run(either):
     assert list(workdir.glob("events.out.tfevents.*"))
 
 
-def test_killed_twice_and_resumed_ends_with_the_same_bytes(either, tmp_path):
-    config = config_of(either)
+def test_killed_twice_and_resumed_ends_with_the_same_bytes(each, tmp_path):
+    config = config_of(each)
     for step in (20, 40):
         kill_at(step, tmp_path / "run", config)
     done = run("main", config, f"--workdir={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
     assert "training from step" in done.stdout
-    assert_same_run(either, tmp_path / "run")
+    assert_same_run(each, tmp_path / "run")
 
 
 def test_single_steps_and_sigterm_between_lines_give_the_same_bytes(
@@ -226,10 +233,10 @@ def test_calls_are_whole_or_single_and_never_mix_numbers_of_critic_steps(tmp_pat
     from jaxgan import build
 
     config = get_config()
-    config.train.num_steps, config.train.steps_per_call = 1007, 10
+    config.train.steps_per_call = 10
     plan = build.plan(config, 100)
     for start in (0, 7, 500):
-        calls = list(train.calls_from(config, plan, start))
+        calls = list(train.calls_from(config, plan, start, 1007))
         assert [s for call in calls for s in call] == list(range(start, 1007))
         for call in calls:
             assert len({plan.critic_steps(step) for step in call}) == 1

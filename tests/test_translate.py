@@ -85,9 +85,9 @@ def randomly(shapes):
     return jax.tree_util.tree_map_with_path(drawn, shapes)
 
 
-def made_up(name="a2b", **options):
+def made_up(direction="a2b", **options):
     """Return variables of NETWORK, or of one with other options, and what it is."""
-    about = {"player": "generator", "name": name, "network": NETWORK | options}
+    about = {"player": "generator", "name": direction, "network": NETWORK | options}
     return randomly(weights.shapes(about)), about
 
 
@@ -170,6 +170,14 @@ def test_translation_is_the_crop_of_that_of_the_continued_image(file):
     np.testing.assert_allclose(found, expected[:37, :50], atol=1e-5)
     assert found.std() > 0.05
     np.testing.assert_array_equal(found, apply.translate(padded)[:37, :50])
+
+
+def test_what_the_sides_must_be_a_multiple_of(file, tmp_path):
+    path = tmp_path / "unet.safetensors"
+    weights.save(path, *made_up("", name="unet_32"))
+    found = of_weights(path, "b2a")
+    assert (found.multiple, found.title) == (32, "unet.safetensors")
+    assert of_weights(file).multiple == 4
 
 
 def test_one_compilation_for_each_size_is_said():
@@ -281,6 +289,9 @@ def test_no_input_is_overwritten(tmp_path):
             image_folders.targets(given, output, print)
     with pytest.raises(UserError, match="is an image of the input"):
         image_folders.targets(folder, tmp_path, print)
+    (tmp_path / "out" / "a.png").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"a.png is a folder, no image"):
+        image_folders.targets(folder, tmp_path / "out", print)
 
 
 def test_a_folder_from_end_to_end(negatives, tmp_path):
@@ -453,16 +464,18 @@ MISTAKES = [
     (BY_FILE | {"direction": "b2a"}, "--direction = b2a: --weights = FILE holds a2b"),
     (BY_FILE | {"step": "3"}, "--step = 3: belongs to --workdir"),
     (BY_FILE | {"weights": "NONE"}, "NONE: no such file"),
-    (BY_FILE | {"weights": "IN"}, "IN: no such file"),
+    (BY_FILE | {"weights": "IN"}, "--weights = IN: is a folder; must be a file"),
     (BY_FILE | {"weights": "IN/a.png"}, "IN/a.png"),
     (BY_FILE | {"weights": "CRITIC"}, "--weights = CRITIC: a critic's; must be a gen"),
     (BY_FILE | {"weights": "TWO"}, "takes images of 2 channels; must be 1 or 3"),
     (BY_FILE | {"outputt": "OUT"}, "outputt"),
     (BY_RUN | {"direction": ""}, "--direction: needed, a2b or b2a"),
-    (BY_RUN | {"direction": "a2c"}, "--direction = a2c: unknown; valid: a2b, b2a"),
+    (BY_RUN | {"direction": "a2c"}, "--direction = a2c: must be a2b or b2a"),
     (BY_RUN | {"step": "1"}, "--step = 1: no such checkpoint; there are 0, 3"),
     (BY_RUN | {"step": "-3"}, "step"),
     (BY_RUN | {"workdir": "EMPTY"}, "EMPTY/config.json: not found"),
+    (BY_RUN | {"workdir": "NONE"}, "--workdir = NONE: no such folder"),
+    (BY_RUN | {"workdir": "FILE"}, "--workdir = FILE: no such folder"),
     (BY_RUN | {"workdir": "gs://a"}, "gs://a: must be a folder of this machine"),
     (BY_RUN | {"workdir": "OTHER"}, "OTHER: a run of wgan_gp"),
 ]
