@@ -17,38 +17,19 @@ wait for one another and lose far more than XLA's, which flatters this project. 
 table gives the machine's load of the minute before.
 """
 
-import argparse
 import itertools
-import json
 import os
 import runpy
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import side_by_side
+from side_by_side import Side
 
 BATCH, LATENT, N_CRITIC, PENALTY_WEIGHT = 64, 100, 5, 10.0
 LEARNING_RATE, BETAS = 1e-4, (0.5, 0.999)
 CONFIG = Path(__file__).parents[1] / "configs" / "wgan_gp.py"
-
-
-class Side(NamedTuple):
-    """One of the two that are compared.
-
-    Attributes:
-        make_batch: () -> the host's batch for one call.
-        run_call: trains on a batch; returns what `wait` waits for.
-        wait: returns when the call is done.
-        steps_per_call: generator iterations in one call.
-    """
-
-    make_batch: Callable[[], Any]
-    run_call: Callable[[Any], Any]
-    wait: Callable[[Any], Any]
-    steps_per_call: int
 
 
 def jaxgan_side(images: np.ndarray) -> Side:
@@ -151,116 +132,21 @@ def torch_side(images: np.ndarray, threads: int) -> Side:
     return Side(make_batch, run_call, lambda result: result, 1)
 
 
-def block_ms(side: Side, iterations: int) -> float:
-    """Return the mean time in ms of one iteration over a block of at least so many."""
-    calls = -(-iterations // side.steps_per_call)
-    start = time.perf_counter()
-    for _ in range(calls):
-        result = side.run_call(side.make_batch())
-    side.wait(result)
-    return (time.perf_counter() - start) * 1e3 / (calls * side.steps_per_call)
-
-
-def batch_ms(side: Side, calls: int) -> float:
-    """Return the median time in ms of making one iteration's host batch, alone."""
-    times = []
-    for _ in range(calls):
-        start = time.perf_counter()
-        side.make_batch()
-        times.append((time.perf_counter() - start) * 1e3 / side.steps_per_call)
-    return statistics.median(times)
-
-
-def summary(jaxgan: list[float], torch: list[float], pipeline: float) -> dict[str, Any]:
-    """Return the medians in ms, their ratio, and the pipeline's share of a step.
-
-    Args:
-        jaxgan: ms of an iteration, one number a block.
-        torch: the same; block i ran right before or after jaxgan's block i.
-        pipeline: ms of making the host's batch of one iteration of jaxgan.
-    """
-    ratios = [ours / theirs for ours, theirs in zip(jaxgan, torch, strict=True)]
-    median = statistics.median(jaxgan)
-    return {
-        "jaxgan_ms": median,
-        "torch_ms": statistics.median(torch),
-        "ratio": median / statistics.median(torch),
-        "ratio_10_percent": float(np.percentile(ratios, 10)),
-        "ratio_90_percent": float(np.percentile(ratios, 90)),
-        "pipeline_ms": pipeline,
-        "pipeline_share": pipeline / median,
-    }
-
-
-def limit_threads(threads: int) -> int:
-    """Bind this process to `threads` CPUs, 0 for as it is; return their number.
-
-    XLA has no such flag: it takes as many threads as the process may use CPUs, so
-    this has to come before it starts.
-    """
-    cpus = sorted(os.sched_getaffinity(0))
-    if threads:
-        os.sched_setaffinity(0, cpus[:threads])
-    return len(os.sched_getaffinity(0))
-
-
-def show(result: dict[str, Any]) -> None:
-    """Print the table."""
-    print(
-        f"one generator iteration ({N_CRITIC} critic steps, batch {BATCH}), "
-        f"threads: {result['threads']}, {result['blocks']} blocks of "
-        f"{result['iterations']} iterations on each side\n"
-        f"  jaxgan   {result['jaxgan_ms']:8.2f} ms  jax {result['jax']}, "
-        f"{result['steps_per_call']} steps a call\n"
-        f"  PyTorch  {result['torch_ms']:8.2f} ms  torch {result['torch']}, eager\n"
-        f"  ratio    {result['ratio']:8.2f}     of medians, jaxgan / PyTorch; 80 % of "
-        f"the pairs of blocks: {result['ratio_10_percent']:.2f} to "
-        f"{result['ratio_90_percent']:.2f}\n"
-        f"  input    {result['pipeline_ms']:8.3f} ms  making the host's batch: "
-        f"{result['pipeline_share']:.1%} of a jaxgan step\n"
-        f"  load     {result['load_before']:8.2f}     of the machine before the run"
-    )
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=0, help="0: one for each CPU")
-    parser.add_argument("--blocks", type=int, default=30, help="on each side")
-    parser.add_argument("--iterations", type=int, default=40, help="in one block")
-    parser.add_argument("--json", type=Path, help="also write the numbers there")
+    parser = side_by_side.parser(__doc__, blocks=30, iterations=40)
     flags = parser.parse_args()
-    threads = limit_threads(flags.threads)
+    threads = side_by_side.limit_threads(flags.threads)
     load = os.getloadavg()[0]
-
-    import jax
-    import torch
-
     images = np.random.default_rng(0).integers(
         0, 256, size=(60_000, 28, 28, 1), dtype=np.uint8
     )
-    ours, theirs = jaxgan_side(images), torch_side(images, threads)
-    for side in (ours, theirs):
-        block_ms(side, flags.iterations)  # compiles, fills caches
-    times: dict[str, list[float]] = {"jaxgan": [], "torch": []}
-    pairs = [("jaxgan", ours), ("torch", theirs)]
-    for _ in range(flags.blocks):
-        for name, side in pairs:
-            times[name].append(block_ms(side, flags.iterations))
-        pairs.reverse()  # neither side is always the first
-    pipeline = batch_ms(ours, calls=200)
-    result = {
-        "jax": jax.__version__,
-        "torch": torch.__version__,
-        "threads": threads,
-        "load_before": load,
-        "blocks": flags.blocks,
-        "iterations": flags.iterations,
-        "steps_per_call": ours.steps_per_call,
-        **summary(times["jaxgan"], times["torch"], pipeline),
-    }
-    show(result)
-    if flags.json:
-        flags.json.write_text(json.dumps(result, indent=2) + "\n")
+    result = side_by_side.compare(
+        jaxgan_side(images), torch_side(images, threads), flags.blocks, flags.iterations
+    )
+    result |= {"threads": threads, "load_before": load}
+    title = f"one generator iteration ({N_CRITIC} critic steps, batch {BATCH})"
+    side_by_side.show(title, result)
+    side_by_side.write_json(flags.json, result)
 
 
 if __name__ == "__main__":

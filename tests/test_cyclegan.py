@@ -5,9 +5,9 @@ written here once more in numpy and differentiated by differences. Everything is
 float64. test_cyclegan_parity.py compares real networks with PyTorch.
 """
 
+import functools
 import math
 import re
-from functools import partial
 
 import flax.linen as nn
 import jax
@@ -269,22 +269,29 @@ def descended(players, names, loss):
 
 STEPS, BATCH, POOL, DECAY = 4, 2, 3, 0.9
 PENALTY = {"penalty": penalties.gradient_penalty, "penalty_weight": 3.0}
-CASES = [
-    ("lsgan", 0.5, {"ema_decay": DECAY}),
-    ("vanilla", 0.0, {}),
-    ("wasserstein", 0.5, {"clip": 0.25}),
-    ("wgan_gp", 0.0, PENALTY),
-]
+CASES = {  # weight of the identity, other options
+    "lsgan": (0.5, {"ema_decay": DECAY}),
+    "vanilla": (0.0, {}),
+    "wasserstein": (0.5, {"clip": 0.25}),
+    "wgan_gp": (0.0, PENALTY),
+}
 
 
-@pytest.mark.parametrize(("adversarial", "identity_weight", "options"), CASES)
-def test_steps_are_those_of_the_paper(adversarial, identity_weight, options):
-    gan = affine_gan(
-        adversarial=adversarial, identity_weight=identity_weight, **options
-    )
+@functools.cache
+def compiled(adversarial):
+    """Return a case's first state, and its step."""
+    identity_weight, options = CASES[adversarial]
+    options = {**options, "identity_weight": identity_weight}
+    gan = affine_gan(adversarial=adversarial, **options)
+    return affine_state(gan), jax.jit(gan.train_step)
+
+
+@pytest.mark.parametrize("adversarial", CASES)
+def test_steps_are_those_of_the_paper(adversarial):
+    identity_weight, options = CASES[adversarial]
     numbers = {n: x for n, x in options.items() if n in ("clip", "penalty_weight")}
     paper = Paper(adversarial, identity_weight, **numbers)
-    state, step = affine_state(gan), jax.jit(gan.train_step)
+    state, step = compiled(adversarial)
     data = batches(STEPS, BATCH, TINY)
     for number in range(STEPS):
         batch = {name: x[number] for name, x in data.items()}
@@ -314,8 +321,8 @@ def test_a_penalty_acts_on_the_critics_weights():
         paper = Paper("wgan_gp", 0.0, penalty_weight=weight)
         paper.step(batch, 0)
         moved[weight] = paper.players
-    gan = affine_gan(adversarial="wgan_gp", identity_weight=0.0, **PENALTY)
-    state, _ = jax.jit(gan.train_step)(affine_state(gan), batch, KEY)
+    state, step = compiled("wgan_gp")
+    state, _ = step(state, batch, KEY)
     for name, params in state.critic.params.items():
         assert params["weight"] == pytest.approx(moved[3.0][name]["weight"])
         assert abs(params["weight"] - moved[0.0][name]["weight"]) > 1e-3
@@ -326,6 +333,14 @@ def test_a_clip_holds_from_the_beginning():
     state = jax.jit(gan.init)(KEY)
     for name, params in state.critic.params.items():
         assert params == {"weight": 0.25, "shift": 0.0}, name  # initialised with 1
+
+
+def test_no_two_networks_begin_alike():
+    state = jax.jit(build.gan(small(), SHAPE).init)(KEY)
+    for players in (state.generator.params, state.critic.params):
+        one, other = map(leaves, players.values())
+        for name in one:
+            assert np.array_equal(one[name], other[name]) == ("bias" in name), name
 
 
 # Dropout
@@ -435,7 +450,9 @@ def under_vmap(shares=4):
     """
     batch = {name: x[0] for name, x in batches(1, 8, TINY).items()}
     alone = affine_gan(adversarial="wgan_gp", **PENALTY)
-    apart = {"penalty": partial(penalties.gradient_penalty, axis_name="device")}
+    apart = {
+        "penalty": functools.partial(penalties.gradient_penalty, axis_name="device")
+    }
     gan = affine_gan("device", adversarial="wgan_gp", **(PENALTY | apart))
     step = jax.vmap(
         gan.train_step, axis_name="device", in_axes=(None, 0, None), out_axes=None

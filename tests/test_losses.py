@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.special import log_softmax
+from scipy.special import log_expit, log_softmax
 
 from jaxgan import losses
 
@@ -27,3 +27,35 @@ def test_classification_against_scipy():
     expected = -np.mean(log_softmax(logits, axis=1)[[0, 1], [2, 0]])
     found = losses.classification(jnp.array(logits), jnp.array([2, 0]))
     assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_least_squares_are_halved_for_the_critic_alone():
+    # (REAL - 1)^2 is 0, 4, 16 and FAKE^2 is 0, 1, 16.
+    found = losses.least_squares_critic(REAL, FAKE)
+    assert found == pytest.approx((20 / 3 + 17 / 3) / 2)
+    # (FAKE - 1)^2 is 1, 0, 25.
+    assert losses.least_squares_generator(FAKE) == pytest.approx(26 / 3)
+
+
+def test_cross_entropy_is_halved_for_the_critic_alone():
+    log_real = log_expit(np.array(REAL, float)).mean()
+    log_not_fake = log_expit(-np.array(FAKE, float)).mean()
+    found = losses.cross_entropy_critic(REAL, FAKE)
+    assert found == pytest.approx(-(log_real + log_not_fake) / 2, rel=1e-6)
+    found = losses.cross_entropy_generator(FAKE)
+    assert found == pytest.approx(-log_expit(np.array(FAKE, float)).mean(), rel=1e-6)
+    # Scores far on the wrong side: linear, not infinite.
+    assert losses.cross_entropy_generator(jnp.array([-1e4])) == pytest.approx(1e4)
+
+
+def test_mean_absolute_error():
+    assert losses.mean_absolute_error(REAL, FAKE) == pytest.approx(12 / 3)
+
+
+def test_psnr_is_the_mean_of_each_images_in_decibels():
+    images = jnp.zeros((2, 1, 2, 1))
+    # Mean squared differences 0.01 and 1, of a range of 2: 400 and 4 times less.
+    others = jnp.array([[0.1, -0.1], [1.0, 1.0]]).reshape(2, 1, 2, 1)
+    expected = (10 * np.log10(400) + 10 * np.log10(4)) / 2
+    assert losses.psnr(images, others) == pytest.approx(expected, rel=1e-6)
+    assert np.isfinite(losses.psnr(images, images))

@@ -16,7 +16,7 @@ from runs import (
     write_config,
 )
 
-from jaxgan import checkpoint, train
+from jaxgan import checkpoint, evaluate, sample, train
 from jaxgan.writers import Means, cut_lines_after
 
 LAST = 60
@@ -85,6 +85,22 @@ def test_files_and_metrics_of_a_run(each):
     ]
     assert checkpoint.steps_in(workdir / "checkpoints") == [40, 50, 60]
     assert list(workdir.glob("events.out.tfevents.*"))
+
+
+def test_a_cyclegans_score_is_that_of_its_last_line(runs_of, capsys):
+    workdir = runs_of["cyclegan"] / "run"
+    assert evaluate.main([f"--workdir={workdir}"]) == 0
+    assert "psnr_identity_a2b" in capsys.readouterr().out
+    row = json.loads((workdir / "evaluation.jsonl").read_text())
+    last = lines(workdir)[-1]
+    for name in ("psnr_a2b", "psnr_b2a", "psnr_identity_a2b", "psnr_identity_b2a"):
+        assert row[name] == pytest.approx(last[f"heldout/{name}"], abs=1e-3)
+    assert row["psnr_images"] == 16
+    assert (row["step"], row["weights"]) == (LAST, "EMA")
+    assert evaluate.main([f"--workdir={workdir}", "--metrics=wasserstein"]) == 2
+    assert "not for cyclegan on day_night; valid: psnr" in capsys.readouterr().err
+    assert sample.main([f"--workdir={workdir}"]) == 2
+    assert "python -m jaxgan.translate" in capsys.readouterr().err
 
 
 def test_killed_twice_and_resumed_ends_with_the_same_bytes(each, tmp_path):

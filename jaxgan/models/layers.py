@@ -74,7 +74,7 @@ def conv(
         strides=stride,
         kernel_init=kernel_init,
         param_dtype=jnp.result_type(float),
-        conv_general_dilated=strided.conv if stride == 2 else None,
+        conv_general_dilated=strided.conv,
         **options,
     )
 

@@ -18,28 +18,34 @@ from flax.linen.dtypes import promote_dtype
 from flax.typing import Dtype, Initializer
 from jax import lax
 
-LAYOUT = ("NHWC", "HWIO", "NHWC")
+from jaxgan.models import convolution
+from jaxgan.models.convolution import LAYOUT
 
 
 def conv(inputs, kernel, window_strides, padding, **options):
-    """`lax.conv_general_dilated` for images and stride 2; an argument of `nn.Conv`.
+    """`lax.conv_general_dilated` for images, stride 1 or 2; an argument of `nn.Conv`.
 
     Args:
         inputs: [b, h, w, c].
         kernel: [k, k, c, features].
-        window_strides: (2, 2).
-        padding: 'SAME' or ((low, high), (low, high)).
+        window_strides: (1, 1) or (2, 2).
+        padding: 'SAME', 'VALID' or ((low, high), (low, high)).
         **options: passed to `lax.conv_general_dilated` where that does the work.
 
     Returns:
         [b, h', w', features].
     """
-    if jax.default_backend() == "cpu":
-        if isinstance(padding, str):
-            sizes = inputs.shape[1:3], kernel.shape[:2]
-            padding = lax.padtype_to_pads(*sizes, window_strides, padding)
-        return conv_by_phases(inputs, kernel, padding)
-    return lax.conv_general_dilated(inputs, kernel, window_strides, padding, **options)
+    if jax.default_backend() != "cpu":
+        return lax.conv_general_dilated(
+            inputs, kernel, window_strides, padding, **options
+        )
+    if isinstance(padding, str):
+        sizes = inputs.shape[1:3], kernel.shape[:2]
+        padding = lax.padtype_to_pads(*sizes, window_strides, padding)
+    padding = tuple(map(tuple, padding))
+    if tuple(window_strides) == (1, 1):
+        return convolution.conv(inputs, kernel, padding)
+    return conv_by_phases(inputs, kernel, padding)
 
 
 def conv_by_phases(inputs, kernel, padding):
@@ -59,12 +65,10 @@ def conv_by_phases(inputs, kernel, padding):
             phase_size = len(range(parity, size, 2))
             phase_taps = len(range(first[-1], taps, 2))
             pads.append((before, outputs - phase_size - before + phase_taps - 1))
-        part = lax.conv_general_dilated(
+        part = convolution.conv(
             inputs[:, phase[0] :: 2, phase[1] :: 2],
             kernel[first[0] :: 2, first[1] :: 2],
-            window_strides=(1, 1),
-            padding=pads,
-            dimension_numbers=LAYOUT,
+            tuple(pads),
         )
         parts.append(part)
     return sum(parts[1:], start=parts[0])
@@ -88,11 +92,7 @@ def transposed_by_phases(inputs, kernel, padding):
             for lo, p, f, taps in zip(low, parity, first, part.shape[:2], strict=True):
                 before = (lo - p - f) // 2
                 pads.append((before, taps - 1 - before))
-            columns.append(
-                lax.conv_general_dilated(
-                    inputs, part, (1, 1), pads, dimension_numbers=LAYOUT
-                )
-            )
+            columns.append(convolution.conv(inputs, part, tuple(pads)))
         rows.append(jnp.stack(columns, axis=3))
     outputs = jnp.stack(rows, axis=2)
     return outputs.reshape(batch, 2 * height, 2 * width, kernel.shape[-1])
