@@ -23,7 +23,8 @@ ADAM = {
     "constant_epochs": 0,
     "decay_epochs": 0,
 }
-SHORT = {"constant_steps": 1250, "decay_steps": 1250}
+# Twice the paper's rate, as the run is short.
+SHORT = {"learning_rate": 4e-4, "constant_steps": 1100, "decay_steps": 1100}
 LONG = {"constant_epochs": 100, "decay_epochs": 100}
 
 BASE: dict[str, dict] = {
@@ -32,7 +33,9 @@ BASE: dict[str, dict] = {
         "adversarial": "lsgan",  # or vanilla, wasserstein (with clip), wgan_gp
         "cycle_weight_a": 10.0,  # of a -> b -> a
         "cycle_weight_b": 10.0,  # of b -> a -> b
-        "identity_weight": 0.5,  # relative to the cycle weights: 0.5 counts 5 times
+        # Relative to the cycle weights: 0.5 counts 5 times. None here, as in the paper
+        # but for its paintings; upstream's default is 0.5.
+        "identity_weight": 0.0,
         "pool_size": 50,  # generated images remembered for each domain
         "clip": 0.01,  # of the critics' parameters; wasserstein alone
         "penalty": "gradient_penalty",  # or dragan, r1; this and below: wgan_gp alone
@@ -43,7 +46,10 @@ BASE: dict[str, dict] = {
         "ema_decay": 0.0,  # 0.999 or more keeps a moving average for translations
     },
     "generator": {
-        "name": "resnet_3blocks",  # the paper has 6 blocks up to 128, then 9; or unet
+        # resnet_Nblocks (the paper's has 6 blocks up to 128, then 9), unet_S, or unet,
+        # as deep as the images allow: its outermost skip passes no norm, and so keeps
+        # how light a crop is, which InstanceNorm takes from a small one.
+        "name": "unet",
         "width": 16,  # 64 in the paper
         "norm": "instance",  # or batch, none
         "padding": "reflect",  # or replicate, zero; a ResNet's blocks alone
@@ -74,11 +80,11 @@ BASE: dict[str, dict] = {
         "cache": "auto",  # decoded images in memory or on disk; or memory, disk, none
     },
     "train": {
-        "num_steps": 2500,  # generator updates
+        "num_steps": 2200,  # generator updates
         "num_epochs": 0,  # instead of num_steps, which is then 0
         "log_steps": 50,
-        "sample_steps": 250,
-        "checkpoint_steps": 250,
+        "sample_steps": 200,
+        "checkpoint_steps": 200,
         "keep_checkpoints": 3,
         "seed": 0,
         "precision": "float32",  # or tf32, bfloat16; a penalty is float32 at least
@@ -101,6 +107,7 @@ SIZE_FIELDS = ("data.resize", "data.image_size", "generator.name")
 GENERATOR = BASE["generator"] | {"name": "resnet_9blocks", "width": 64}
 CRITIC = BASE["critic"] | {"width": 64}
 PAPER: dict[str, dict] = {
+    "gan": {"identity_weight": 0.5},
     "generator": GENERATOR,
     "critic": CRITIC,
     "optimizer": {"generator": ADAM | LONG, "critic": ADAM | LONG},

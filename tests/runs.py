@@ -49,7 +49,8 @@ SMALL = {
         "    config.generator.update(name='resnet_1blocks', width=4, dropout=True)\n"
         "    config.critic.update(width=4, num_layers=1)\n"
         "    config.data.update(resize=18, image_size=16)\n"
-        "    config.gan.update(pool_size=20, ema_decay=0.9)\n"
+        "    config.gan.update(pool_size=10, ema_decay=0.9, identity_weight=0.5)\n"
+        "    config.data.batch_size = 2\n"
     ),
 }
 SHAPES = {"wgan": (8, 8, 1), "wgan_gp": (8, 8, 1), "cyclegan": (16, 16, 3)}
@@ -59,14 +60,14 @@ COMMON = (
     "                        checkpoint_steps=10, steps_per_call=5)\n"
     "    config.parallel.devices = 1\n"
     "    config.eval.heldout_examples = 16\n"
-    "    return config\n"
 )
 
 
 def write_config(folder, gan="wgan_gp"):
     """Write a small config of a Gan into a folder and return its path."""
     path = Path(folder) / f"{gan}.py"
-    path.write_text(SMALL[gan] + COMMON)
+    first, define, fields = SMALL[gan].partition("    config = base(variant)\n")
+    path.write_text(first + define + COMMON + fields + "    return config\n")
     return path
 
 
@@ -75,11 +76,13 @@ def command(verb, *arguments):
     return [sys.executable, "-m", f"jaxgan.{verb}", *map(str, arguments)]
 
 
-def environment(quick=False):
+def environment(arguments, quick=False):
     """Return the environment of a user's process: one device, the sources found.
 
-    `quick` compiles without optimizations.
+    `quick` compiles without optimizations, as is always done for a CycleGAN, whose
+    compilation takes longer than its steps.
     """
+    quick = quick or any("cyclegan.py" in str(argument) for argument in arguments)
     own = {
         "PYTHONPATH": str(ROOT),
         "XLA_FLAGS": "",
@@ -96,7 +99,7 @@ def run(verb, *arguments, quick=False):
     """Run a verb to its end in a process of its own."""
     return subprocess.run(
         command(verb, *arguments),
-        env=environment(quick),
+        env=environment(arguments, quick),
         capture_output=True,
         text=True,
         timeout=300,
@@ -108,7 +111,7 @@ def run_until(number, line_of_step, workdir, *arguments):
     """Start training, send a signal once a step is logged; return code and output."""
     with subprocess.Popen(
         command("main", *arguments, f"--workdir={workdir}"),
-        env=environment(),
+        env=environment(arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
