@@ -181,7 +181,10 @@ def domains(
     }
     options = config.generator.to_dict()
     if options["name"] == "unet":
-        options["name"] = f"unet_{min(256, side & -side)}"
+        deepest = min(256, side & -side)  # the largest power of two that divides it
+        if deepest < 32:
+            raise UserError(f"data.image_size = {side}: unet takes multiples of 32")
+        options["name"] = f"unet_{deepest}"
     generator = image_to_image.generator(channels=channels, **options, **kwargs)
     multiple = image_to_image.side_multiple(options["name"])
     if side % multiple:

@@ -10,7 +10,7 @@ from jaxgan import build, data, evaluation
 from jaxgan.data import Pair, PairPlan, Plan
 from jaxgan.types import Batch
 
-NUM_SAMPLES, NUM_POINTS, NUM_TRANSLATIONS = 64, 512, 4  # of the pictures
+NUM_SAMPLES, NUM_POINTS, NUM_TRANSLATIONS = 64, 512, 6  # of the pictures
 
 
 class Feed(NamedTuple):

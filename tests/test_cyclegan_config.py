@@ -203,3 +203,8 @@ def test_a_penalised_critic_must_not_mix_examples():
 def test_wrong_networks_are_told(field, value, reason):
     with pytest.raises(UserError, match=reason):
         build.gan(with_fields({field: value}), (64, 64, 3))
+
+
+def test_a_unet_of_no_depth_is_refused():
+    with pytest.raises(UserError, match=r"data\.image_size = 48: unet takes multiples"):
+        build.domains(get("generator.name=unet"), (48, 48, 3))
