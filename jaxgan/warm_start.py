@@ -5,7 +5,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from jaxgan import checkpoint, weights
+from jaxgan import checkpoint
 from jaxgan.errors import UserError
 from jaxgan.turns import generator_variables
 from jaxgan.types import GanState, Network
@@ -49,6 +49,8 @@ def with_networks(state: GanState, folder: Path) -> GanState:
 
 def with_weights(state: GanState, folder: Path) -> GanState:
     """Return a CycleGAN's `state` with the weights of a folder's files."""
+    from jaxgan import weights  # training alone does without safetensors
+
     for name, (variables, about) in weights.load_folder(folder).items():
         network: Network = getattr(state, about["player"])
         if name not in network.params:

@@ -18,6 +18,8 @@ def small(variant="", batch_size=2, **fields):
     config = runpy.run_path(str(CONFIG))["get_config"](variant)
     config.generator.update(name="resnet_1blocks", width=4)
     config.critic.update(width=4, num_layers=1)
+    for optimizer in config.optimizer.values():
+        optimizer.learning_rate = 2e-4
     config.data.update(batch_size=batch_size, image_size=SHAPE[0], resize=SHAPE[0])
     for field, value in fields.items():
         section, _, name = field.rpartition("__")

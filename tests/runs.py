@@ -34,6 +34,7 @@ SMALL = {
         "                        'output': 'tanh'}\n"
         "    config.critic.hidden = (16,)\n"
         "    config.gan.ema_decay = 0.9\n"
+        "    config.data.batch_size = 8\n"
     ),
     "wgan_gp": (
         "from configs.wgan_gp import get_config as base\n"
@@ -41,6 +42,7 @@ SMALL = {
         "    config = base(variant)\n"
         "    config.generator.hidden = config.critic.hidden = (32,)\n"
         "    config.data.value_range = 'dequantized'\n"
+        "    config.data.batch_size = 8\n"
     ),
     "cyclegan": (
         "from configs.cyclegan import get_config as base\n"
@@ -55,19 +57,18 @@ SMALL = {
 }
 SHAPES = {"wgan": (8, 8, 1), "wgan_gp": (8, 8, 1), "cyclegan": (16, 16, 3)}
 COMMON = (
-    "    config.data.batch_size = 8\n"
     "    config.train.update(num_steps=60, log_steps=10, sample_steps=20,\n"
     "                        checkpoint_steps=10, steps_per_call=5)\n"
     "    config.parallel.devices = 1\n"
     "    config.eval.heldout_examples = 16\n"
+    "    return config\n"
 )
 
 
 def write_config(folder, gan="wgan_gp"):
     """Write a small config of a Gan into a folder and return its path."""
     path = Path(folder) / f"{gan}.py"
-    first, define, fields = SMALL[gan].partition("    config = base(variant)\n")
-    path.write_text(first + define + COMMON + fields + "    return config\n")
+    path.write_text(SMALL[gan] + COMMON)
     return path
 
 

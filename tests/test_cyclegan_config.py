@@ -152,7 +152,8 @@ def test_whole_step_of_the_default_has_its_shapes():
     names |= {"critic/a", "critic/b", "critic/loss", "generator/loss"}
     names |= {"learning_rate/generator", "learning_rate/critic"}
     assert metrics.keys() == names
-    assert {(x.shape, x.dtype) for x in metrics.values()} == {((), jnp.float32)}
+    for value in metrics.values():
+        assert (value.shape, value.dtype) == ((), jnp.float32)
 
 
 WRONG = {
@@ -183,12 +184,6 @@ def test_wrong_values_are_told(field):
 def test_a_penalised_critic_must_not_mix_examples():
     with pytest.raises(UserError, match=r"^critic\.norm = batch: a penalised critic"):
         checks.check(with_fields({"critic.norm": "batch"}, "wgan_gp"))
-    # As for the other GANs, its gradients are looked at as well.
-    small = {"critic.norm": "batch", "critic.width": 2, "critic.num_layers": 1}
-    settings = with_fields(small, "wgan_gp")
-    params = build.gan(settings, (16, 16, 3)).init(KEY).critic.params
-    with pytest.raises(UserError, match="mixes the examples"):
-        build.check_critic(settings, (16, 16, 3), 0, params)
 
 
 @pytest.mark.parametrize(
