@@ -1,7 +1,7 @@
 """CycleGAN in PyTorch, as a careful user would write it from the authors' code.
 
-What cyclegan_step.py compares this project with: the networks and the step of
-upstream's models/networks.py and models/cycle_gan_model.py (the defaults: instance
+What cyclegan_step.py compares this project with: the networks and the step of the
+authors' models/networks.py and models/cycle_gan_model.py with its defaults (instance
 norm, lsgan, identity loss, pools of 50), without its options.
 """
 

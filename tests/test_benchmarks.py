@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxgan import checks
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -49,6 +51,53 @@ def test_torch_side_is_the_tutorials_wgan_gp():
     assert batch.shape == (5, 64, 784)
     assert batch.dtype == torch.uint8
     assert np.isfinite(side.run_call(batch).item())
+
+
+def tiny(module):
+    return module["Recipe"](resize=36, size=32, blocks=1, width=2, batch=2)
+
+
+def test_cyclegans_side_is_the_papers_recipe_at_its_size():
+    module = load("cyclegan_step")
+    recipe = tiny(module)
+    config = module["jaxgan_config"](recipe)
+    assert (config.generator.name, config.generator.width) == ("resnet_1blocks", 2)
+    assert (config.critic.width, config.critic.num_layers) == (2, 3)
+    assert (config.gan.adversarial, config.gan.pool_size) == ("lsgan", 50)
+    assert (config.gan.identity_weight, config.data.batch_size) == (0.5, 2)
+    checks.check(config)
+
+
+@pytest.mark.parity
+def test_torch_side_is_the_authors_cyclegan():
+    torch = pytest.importorskip("torch")
+    module, model = load("cyclegan_step"), load("cyclegan_torch")
+    # spec/cyclegan.md 1.3 and 1.5
+    with torch.device("meta"):
+        networks = [model["generator"](9, 64), model["generator"](6, 64)]
+        networks.append(model["critic"](64))
+        scores = networks[2](torch.zeros(1, 3, 256, 256))
+    counts = [sum(p.numel() for p in network.parameters()) for network in networks]
+    assert counts == [11_378_179, 7_837_699, 2_764_737]
+    assert scores.shape == (1, 1, 30, 30)
+
+    recipe = tiny(module)
+    side = module["torch_side"](recipe, module["make_images"](recipe), 1)
+    batch = side.make_batch()
+    assert [(x.shape, x.dtype) for x in batch] == [((2, 3, 32, 32), torch.uint8)] * 2
+    assert np.isfinite(side.run_call(batch).item())
+
+    gan = model["CycleGAN"](recipe.blocks, recipe.width)
+    with torch.no_grad():
+        for network in (gan.G_A, gan.G_B, gan.D_A, gan.D_B):
+            for parameter in network.parameters():
+                parameter.zero_()
+    # Every output is 0.
+    a, b = torch.rand(2, 2, 3, 32, 32)
+    loss, fake_a, _ = gan.generator_loss(a, b)
+    expected = 2 + 10 * 1.5 * (a.mean() + b.mean())
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert model["critic_loss"](gan.D_A, b, fake_a).item() == 0.5
 
 
 def test_memory_is_that_of_the_command():

@@ -60,6 +60,7 @@ def test_every_variant_is_complete_and_passes_its_check(name, variant):
     configs.check_same_run(stored, config)
 
 
+@pytest.mark.usefixtures("plain_convolutions")
 @pytest.mark.parametrize(("name", "variant"), WGANS)
 def test_whole_steps_have_the_right_shapes_at_full_size(name, variant):
     config = get(name, variant)

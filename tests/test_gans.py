@@ -233,6 +233,7 @@ NAMES_OF_METRICS = {
 }
 
 
+@pytest.mark.usefixtures("plain_convolutions")
 @pytest.mark.parametrize(("name", "variant"), distinct_pairs())
 def test_every_pair_of_networks_trains_two_steps(name, variant):
     config = small(name, variant, data__batch_size=2)

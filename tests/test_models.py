@@ -283,6 +283,7 @@ def test_resnet32_kernels_have_the_code_s_variances():
     assert_stds(found, expected)
 
 
+@pytest.mark.usefixtures("plain_convolutions")
 def test_resnet64_kernels_have_the_code_s_variances():
     width = 8
     network = models.generator("resnet64", shape=(64, 64, 3), width=width)

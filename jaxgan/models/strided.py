@@ -54,7 +54,7 @@ def conv_by_phases(inputs, kernel, padding):
     Tap k of output i reads input 2 i + k - low, so that taps of one parity read
     inputs of one parity.
     """
-    parts = []
+    parts, kernels = [], kernel_phases(kernel)
     for phase in product((0, 1), (0, 1)):
         first, pads = [], []
         for axis, (parity, (low, high)) in enumerate(zip(phase, padding, strict=True)):
@@ -67,7 +67,7 @@ def conv_by_phases(inputs, kernel, padding):
             pads.append((before, outputs - phase_size - before + phase_taps - 1))
         part = convolution.conv(
             inputs[:, phase[0] :: 2, phase[1] :: 2],
-            kernel[first[0] :: 2, first[1] :: 2],
+            kernels[first[0]][first[1]],
             tuple(pads),
         )
         parts.append(part)
@@ -82,12 +82,12 @@ def transposed_by_phases(inputs, kernel, padding):
     """
     batch, height, width, _ = inputs.shape
     low = [before for before, _ in padding]
-    rows = []
+    kernels, rows = kernel_phases(kernel), []
     for row in (0, 1):
         columns = []
         for parity in ((row, 0), (row, 1)):
             first = [(lo - p) % 2 for lo, p in zip(low, parity, strict=True)]
-            part = kernel[first[0] :: 2, first[1] :: 2]
+            part = kernels[first[0]][first[1]]
             pads = []
             for lo, p, f, taps in zip(low, parity, first, part.shape[:2], strict=True):
                 before = (lo - p - f) // 2
@@ -96,6 +96,20 @@ def transposed_by_phases(inputs, kernel, padding):
         rows.append(jnp.stack(columns, axis=3))
     outputs = jnp.stack(rows, axis=2)
     return outputs.reshape(batch, 2 * height, 2 * width, kernel.shape[-1])
+
+
+def kernel_phases(kernel):
+    """Return kernel[row::2, column::2] as [row][column].
+
+    The gradient of such a slice is a whole kernel, four times zeros in between, and
+    they are added up. The gradient of a split is one concatenation.
+    """
+
+    def halves(array, axis):
+        taps = lax.split(array, (1,) * array.shape[axis], axis)
+        return [jnp.concatenate(taps[parity::2], axis) for parity in (0, 1)]
+
+    return [halves(rows, 1) for rows in halves(kernel, 0)]
 
 
 class ConvTranspose(nn.Module):
