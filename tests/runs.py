@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 COMPILED = tempfile.mkdtemp(prefix="jaxgan-compiled-")
 atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
 VARYING = ("seconds", "images_per_second")
+LAST = 60  # step of the small runs
 
 # WGAN with BatchNorm, a moving average, and the critic's long start; WGAN-GP with
 # dequantization noise; CycleGAN with dropout, pools that overflow and a moving average.
@@ -155,3 +156,13 @@ def pictures(workdir):
     """Return the bytes of every sample grid, by name."""
     folder = Path(workdir) / "samples"
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def assert_same_run(folder, workdir):
+    assert final_bytes(workdir, LAST) == final_bytes(folder / "run", LAST)
+    assert lines(workdir) == lines(folder / "run")
+    assert pictures(workdir) == pictures(folder / "run")
+
+
+def config_of(folder):
+    return f"--config={next(folder.glob('*.py'))}"
