@@ -78,10 +78,14 @@ BASE = {
         "seed": 0,
         "precision": "float32",  # or tf32, bfloat16; the penalty is float32 at least
         "steps_per_call": 10,
+        "accumulate_steps": 1,  # parts of a batch, one by one: less memory
         "deterministic": False,  # GPU alone; CPU and TPU are
         "init_from": "",  # workdir of a run to take the networks from
     },
-    "parallel": {"devices": 0},  # 0 = as many as divide the batch
+    "parallel": {
+        "devices": 0,  # of all processes; 0 = as many as divide the batch
+        "wait_seconds": 300,  # for processes that have not come yet
+    },
     "eval": {"heldout_examples": 512},
 }
 

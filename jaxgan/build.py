@@ -124,17 +124,18 @@ def gan(
         "generator_optimizer": optimizer(config, "generator", epoch_examples),
         "critic_optimizer": optimizer(config, "critic", epoch_examples),
         "ema_decay": options.ema_decay,
+        "accumulate_steps": config.train.accumulate_steps,
     }
     if options.name == "cyclegan":
         pair_of = domains(config, shape, axis_name)
-        return cyclegan(pair_of, **cyclegan_options(options, axis_name), **common)
+        return cyclegan(pair_of, **cyclegan_options(options), **common)
     both = players(config, shape, num_classes, axis_name)
     common["sample_batch_norm"] = options.sample_batch_norm
     if options.name == "wgan":
         return wgan(both, clip=options.clip, clip_order=options.clip_order, **common)
     return wgan_gp(
         both,
-        penalty=penalty(options, axis_name),
+        penalty=penalty(options),
         penalty_weight=options.penalty_weight,
         drift_weight=options.drift_weight,
         critic_classifier_weight=options.critic_classifier_weight,
@@ -144,7 +145,7 @@ def gan(
     )
 
 
-def cyclegan_options(options: ConfigDict, axis_name: str | None) -> dict[str, Any]:
+def cyclegan_options(options: ConfigDict) -> dict[str, Any]:
     """Return the arguments of `cyclegan` that `config.gan` holds.
 
     The clip belongs to the adversarial loss 'wasserstein', the penalty to 'wgan_gp'.
@@ -159,7 +160,7 @@ def cyclegan_options(options: ConfigDict, axis_name: str | None) -> dict[str, An
     if options.adversarial == "wasserstein":
         chosen["clip"] = options.clip
     if options.adversarial == "wgan_gp":
-        chosen["penalty"] = penalty(options, axis_name)
+        chosen["penalty"] = penalty(options)
         chosen["penalty_weight"] = options.penalty_weight
     return chosen
 
@@ -215,14 +216,13 @@ def optimizer(config: ConfigDict, player: str, epoch_examples: int) -> Optimizer
     return chosen._replace(learning_rate=schedule)
 
 
-def penalty(options: ConfigDict, axis_name: str | None) -> Callable[..., Penalty]:
+def penalty(options: ConfigDict) -> Callable[..., Penalty]:
     """Return the penalty that `gan.penalty` names, its options closed over."""
     if options.penalty == "r1":
         return penalties.r1
     around = {
         "target": options.penalty_target,
         "one_sided": options.penalty_one_sided,
-        "axis_name": axis_name,
     }
     if options.penalty == "dragan":
         variance = options.penalty_noise_variance

@@ -37,6 +37,8 @@ AT_LEAST_ONE = (
     "train.log_steps",
     "train.keep_checkpoints",
     "train.steps_per_call",
+    "train.accumulate_steps",
+    "parallel.wait_seconds",
     "eval.heldout_examples",
 )
 REQUIRED = {
@@ -47,8 +49,9 @@ REQUIRED = {
     "optimizer.critic": "name learning_rate b1 b2 decay_steps",
     "data": "name dir image_size channels batch_size cache",
     "train": "num_steps num_epochs log_steps sample_steps checkpoint_steps "
-    "keep_checkpoints seed precision steps_per_call deterministic init_from",
-    "parallel": "devices",
+    "keep_checkpoints seed precision steps_per_call accumulate_steps deterministic "
+    "init_from",
+    "parallel": "devices wait_seconds",
     "eval": "heldout_examples",
 }
 WGAN_REQUIRED = {

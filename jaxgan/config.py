@@ -27,6 +27,9 @@ FREE_ON_RESUME = (
     "eval.",
 )
 
+# What runs did that were made before these fields were.
+ADDED = {"train.accumulate_steps": 1, "parallel.wait_seconds": 300}
+
 BOOLS = {"true": True, "false": False}
 
 
@@ -99,7 +102,10 @@ def load(workdir: str | Path) -> ConfigDict:
     """Return the config stored in a workdir; raises UserError where there is none."""
     path = Path(workdir) / "config.json"
     try:
-        return ConfigDict(json.loads(path.read_text()))
+        config = ConfigDict(json.loads(path.read_text()))
+        absent = {name: ADDED[name] for name in ADDED.keys() - flatten(config).keys()}
+        config.update_from_flattened_dict(absent)
+        return config
     except FileNotFoundError as error:
         raise UserError(f"{path}: not found; is {workdir} a run's workdir?") from error
     except (ValueError, UnicodeDecodeError) as error:

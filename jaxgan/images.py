@@ -16,13 +16,14 @@ VALUE_RANGES = ("symmetric", "unit", "dequantized")
 
 
 def decode(
-    images: Array, value_range: str, key: Key, axis_name: str | None = None
+    images: Array, value_range: str, key: Key, index: Array | None = None
 ) -> Array:
     """Return uint8 images [b, h, w, c] as floats; floats (points) pass unchanged.
 
     `symmetric` is x / 127.5 - 1 in [-1, 1]; `unit` is x / 255 in [0, 1] (igul222's
     gan_mnist.py); `dequantized` is 2 (x / 256 - 1/2) + U[0, 1/128) in [-1, 1), one
-    draw a pixel (igul222's gan_cifar_resnet.py). The penalty depends on the range.
+    draw a pixel (igul222's gan_cifar_resnet.py), which needs the `index` of the
+    examples, int32 [b]. The penalty depends on the range.
     """
     if jnp.issubdtype(images.dtype, jnp.floating):
         return images.astype(jnp.result_type(float))
@@ -31,12 +32,12 @@ def decode(
         return floats / 127.5 - 1
     if value_range == "unit":
         return floats / 255
+    assert index is not None
     noise = keys.draw(
         lambda k: jax.random.uniform(k, images.shape[1:]),
         key,
         keys.DEQUANTIZATION,
-        images.shape[0],
-        axis_name,
+        index,
     )
     return 2 * (floats / 256 - 0.5) + noise / 128
 

@@ -3,7 +3,8 @@
 `score` maps examples [b, ...] to scores [b]; each score must depend on its own
 example alone (`assert_examples_independent`), because the gradients of all examples
 are taken at once as the gradient of the scores' sum. A penalty returns its value
-before weighting, and the mean norm of the gradients it looked at.
+before weighting, and the mean norm of the gradients it looked at. Random draws belong
+to the examples by their `index` in the global batch, int32 [b]; 0, 1, ... by default.
 
 The arithmetic is float32 at least, at matmul precision `highest`, whatever the
 precision outside: lower precision makes the second-order gradient useless
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxgan import keys
 from jaxgan.errors import UserError
@@ -23,6 +24,7 @@ from jaxgan.types import Key
 
 Score = Callable[[Float[Array, "b ..."]], Float[Array, " b"]]
 Examples = Float[Array, "b ..."]
+Index = Int[Array, " b"]
 
 
 class Penalty(NamedTuple):
@@ -60,16 +62,15 @@ def gradient_penalty(
     *,
     target: float = 1.0,
     one_sided: bool = False,
-    axis_name: str | None = None,
+    index: Index | None = None,
 ) -> Penalty:
     """Return E (||grad D(x')||_2 / target - 1)^2 at x' = e x + (1 - e) G(z).
 
     WGAN-GP (arXiv 1704.00028) equation 3 and Algorithm 1: one e ~ U[0, 1] for each
     example. `one_sided` takes max(0, ||.|| / target - 1)^2 (its appendix C).
     """
-    epsilon = keys.draw(
-        jax.random.uniform, key, keys.INTERPOLATION, real.shape[0], axis_name
-    )
+    index = numbers(real) if index is None else index
+    epsilon = keys.draw(jax.random.uniform, key, keys.INTERPOLATION, index)
     real, fake = at_least_float32(real), at_least_float32(fake)
     epsilon = epsilon.astype(real.dtype).reshape((-1,) + (1,) * (real.ndim - 1))
     norms = gradient_norms(score, epsilon * real + (1 - epsilon) * fake)
@@ -85,7 +86,7 @@ def dragan(
     noise_variance: float,
     target: float = 1.0,
     one_sided: bool = False,
-    axis_name: str | None = None,
+    index: Index | None = None,
 ) -> Penalty:
     """Return E (||grad D(x + d)||_2 / target - 1)^2, d ~ N(0, noise_variance I).
 
@@ -100,20 +101,26 @@ def dragan(
         lambda k: jax.random.normal(k, real.shape[1:], real.dtype),
         key,
         keys.NOISE,
-        real.shape[0],
-        axis_name,
+        numbers(real) if index is None else index,
     )
     norms = gradient_norms(score, real + jnp.sqrt(noise_variance) * noise)
     return distance_to_target(norms, target, one_sided)
 
 
-def r1(score: Score, key: Key, real: Examples, fake: Examples) -> Penalty:
+def r1(
+    score: Score,
+    key: Key,
+    real: Examples,
+    fake: Examples,
+    *,
+    index: Index | None = None,
+) -> Penalty:
     """Return E ||grad D(x)||_2^2 / 2 at real examples.
 
     Mescheder et al. (arXiv 1801.04406) equation 9; the weight is their gamma.
-    `key` and `fake` are not looked at.
+    `key`, `fake` and `index` are not looked at.
     """
-    del key, fake
+    del key, fake, index
     squares = squared_gradient_norms(score, real)
     return Penalty(jnp.mean(squares) / 2, jnp.mean(jnp.sqrt(squares)))
 
@@ -126,6 +133,11 @@ def distance_to_target(
     if one_sided:
         distance = jnp.maximum(distance, 0)
     return Penalty(jnp.mean(jnp.square(distance)), jnp.mean(norms))
+
+
+def numbers(examples: Examples) -> Index:
+    """Return 0, 1, ... for the examples of a whole batch."""
+    return jnp.arange(examples.shape[0])
 
 
 def at_least_float32(x: Array) -> Array:

@@ -28,12 +28,11 @@ def empty(size: int, shape: tuple[int, ...]) -> PyTree:
 
 
 def draws(
-    key: Key, size: int, count: int, axis_name: str | None = None
+    key: Key, size: int, index: Int[Array, " b"]
 ) -> tuple[Bool[Array, " b"], Int[Array, " b"]]:
     """Return for each example whether it changes places (p = 1/2), and with which slot.
 
-    They depend on the example's place in the global batch alone. `count` is this
-    device's share.
+    They depend on the example's `index` in the global batch alone.
     """
 
     def one(k: Key) -> tuple[Array, Array]:
@@ -41,7 +40,7 @@ def draws(
         slot = jax.random.randint(place, (), 0, max(size, 1))
         return jax.random.uniform(coin) > 0.5, slot
 
-    return keys.draw(one, key, keys.POOL, count, axis_name)
+    return keys.draw(one, key, keys.POOL, index)
 
 
 def query(

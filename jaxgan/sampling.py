@@ -92,7 +92,7 @@ def interpolations(
     """
     rows = -(-len(labels) // STEPS_OF_A_ROW)
     key = jax.random.key(seed)
-    ends = run.players().latents(key, 2 * rows).reshape(2, rows, -1)
+    ends = run.players().latents(key, jnp.arange(2 * rows)).reshape(2, rows, -1)
     fractions = jnp.linspace(0.0, 1.0, STEPS_OF_A_ROW)
     between = great_circle if run.config.gan.latent == "normal" else straight
     latents = jax.vmap(lambda t: between(ends[0], ends[1], t))(fractions)

@@ -37,24 +37,32 @@ class Outcome(NamedTuple):
 
 # (params, state, batch, key) -> loss [], its outcome
 Loss = Callable[[PyTree, GanState, Batch, Key], tuple[Array, Outcome]]
+# The same -> gradients of the params, the outcome
+Gradient = Callable[[PyTree, GanState, Batch, Key], tuple[PyTree, Outcome]]
 
 
 def turn(
-    player: Player, loss: Loss, optimizer: Optimizer, axis_name: str | None = None
+    player: Player,
+    loss: Loss,
+    optimizer: Optimizer,
+    axis_name: str | None = None,
+    accumulate_steps: int = 1,
 ) -> Turn:
     """Return the turn in which `player` takes one optimizer step down its `loss`.
 
     The loss is a mean over the examples at hand; with `axis_name`, gradients,
-    metrics and running statistics are averaged over that mapped axis. Only the
-    player's own parameters and running statistics change. What the loss made joins
-    the batch. Adds the metric `learning_rate/<player>`.
+    metrics and running statistics are averaged over that mapped axis. With
+    `accumulate_steps` the loss sees the batch in so many parts. Only the player's own
+    parameters and running statistics change. What the loss made joins the batch.
+    Adds the metric `learning_rate/<player>`.
     """
+    gradient = jax.grad(loss, has_aux=True)
+    if accumulate_steps > 1:
+        gradient = accumulated(gradient, player, accumulate_steps)
 
     def take(state: GanState, batch: Batch, key: Key):
         network = getattr(state, player)
-        gradients, outcome = jax.grad(loss, has_aux=True)(
-            network.params, state, batch, key
-        )
+        gradients, outcome = gradient(network.params, state, batch, key)
         batch_stats, metrics, made = outcome
         if axis_name is not None:
             gradients, batch_stats, metrics = lax.pmean(
@@ -74,6 +82,41 @@ def turn(
         return state.replace(**{player: network}), batch | made, metrics
 
     return take
+
+
+def accumulated(gradient: Gradient, player: Player, count: int) -> Gradient:
+    """Return the function that takes a batch in `count` equal parts, one by one.
+
+    Gradients and metrics are the means over the parts, so those of the whole batch
+    where the loss is a mean over examples. BatchNorm is not: it normalises within a
+    part, and its running statistics move once for each. What the loss made of the
+    parts is put together again.
+    """
+
+    def of_parts(params: PyTree, state: GanState, batch: Batch, key: Key):
+        network = getattr(state, player)
+
+        def part(carry: tuple[PyTree, PyTree], batch: Batch):
+            batch_stats, total = carry
+            now = network.replace(batch_stats=batch_stats)
+            gradients, (batch_stats, metrics, made) = gradient(
+                params, state.replace(**{player: now}), batch, key
+            )
+            total = jax.tree.map(jnp.add, total, gradients)
+            return (batch_stats, total), (metrics, made)
+
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        parts = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
+        (batch_stats, total), (metrics, made) = lax.scan(
+            part, (network.batch_stats, zeros), parts
+        )
+        return jax.tree.map(lambda x: x / count, total), Outcome(
+            batch_stats,
+            jax.tree.map(lambda x: x.mean(axis=0), metrics),
+            jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), made),
+        )
+
+    return of_parts
 
 
 def chain(*turns: Turn) -> Turn:
@@ -188,16 +231,22 @@ def sampled_variables(state: GanState) -> dict[str, PyTree]:
 
 
 def as_train_step(
-    whole_turn: Turn,
+    whole_turn: Turn, axis_name: str | None = None
 ) -> Callable[[GanState, Batch, Key], tuple[GanState, Metrics]]:
     """Return `train_step(state, batch, key)` of an algorithm's whole turn.
 
-    It folds `state.step` into the run's key and counts the step.
+    It folds `state.step` into the run's key, and counts the step. Leaves of the batch
+    are [n_critic, b, ...], with `axis_name` this device's share of them; `index`
+    int32 [n_critic, b] joins it, the examples' numbers in the global batch, by which
+    everything random is drawn.
     """
 
     def train_step(state: GanState, batch: Batch, key: Key):
         key = jax.random.fold_in(key, state.step)
-        state, _, metrics = whole_turn(state, batch, key)
+        n_critic, count = jax.tree.leaves(batch)[0].shape[:2]
+        first = 0 if axis_name is None else lax.axis_index(axis_name) * count
+        index = jnp.broadcast_to(first + jnp.arange(count), (n_critic, count))
+        state, _, metrics = whole_turn(state, batch | {"index": index}, key)
         return state.replace(step=state.step + 1), metrics
 
     return train_step

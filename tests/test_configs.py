@@ -412,6 +412,7 @@ FREE = {
     "data.dir",
     "data.cache",
     "parallel.devices",
+    "parallel.wait_seconds",
     "eval.heldout_examples",
 }
 
@@ -474,3 +475,10 @@ def test_missing_fields_are_named_all_at_once():
     del config.data["dir"]
     with pytest.raises(UserError, match=r"^data\.dir: missing; train\.log_steps: mis"):
         checks.check(config)
+
+
+def test_a_config_stored_before_a_field_existed_says_what_its_run_did(tmp_path):
+    before = get("wgan").to_dict()
+    del before["train"]["accumulate_steps"], before["parallel"]["wait_seconds"]
+    (tmp_path / "config.json").write_text(json.dumps(before))
+    assert fields("wgan") == configs.flatten(configs.load(tmp_path))

@@ -206,7 +206,7 @@ class Paper:
         key, shown = jax.random.fold_in(KEY, step), {}
         for number, name in enumerate("ab"):
             kept, images = self.kept[name], []
-            draws = pool.draws(jax.random.fold_in(key, number), POOL, BATCH)
+            draws = pool.draws(jax.random.fold_in(key, number), POOL, jnp.arange(BATCH))
             for image, exchanged, slot in zip(fakes[name], *draws, strict=True):
                 if len(kept) < POOL:
                     kept.append(image)
@@ -450,10 +450,7 @@ def under_vmap(shares=4):
     """
     batch = {name: x[0] for name, x in batches(1, 8, TINY).items()}
     alone = affine_gan(adversarial="wgan_gp", **PENALTY)
-    apart = {
-        "penalty": functools.partial(penalties.gradient_penalty, axis_name="device")
-    }
-    gan = affine_gan("device", adversarial="wgan_gp", **(PENALTY | apart))
+    gan = affine_gan("device", adversarial="wgan_gp", **PENALTY)
     step = jax.vmap(
         gan.train_step, axis_name="device", in_axes=(None, 0, None), out_axes=None
     )
@@ -519,8 +516,8 @@ def test_fakes_made_twice_are_counted(plain_convolutions, monkeypatch):
     """XLA does not merge them with those of the generators' turn."""
     make = module.turn
 
-    def making_fakes_again(player, loss, optimizer, axis_name):
-        take = make(player, loss, optimizer, axis_name)
+    def making_fakes_again(player, loss, *arguments):
+        take = make(player, loss, *arguments)
 
         def twice(state, batch, key):
             made = loss(state.generator.params, state, batch, key)[1].made
@@ -609,10 +606,10 @@ def test_bfloat16_takes_the_penalty_in_float32(monkeypatch):
     config = small("wgan_gp", train__precision="bfloat16")
     seen = []
 
-    def penalty(score, key, real, fake):
+    def penalty(score, key, real, fake, index):
         jaxpr = jax.make_jaxpr(lambda x: penalties.gradient_norms(score, x))(real)
         seen.append(set(products(jaxpr.jaxpr)))
-        return penalties.gradient_penalty(score, key, real, fake)
+        return penalties.gradient_penalty(score, key, real, fake, index=index)
 
     monkeypatch.setattr(build, "penalty", lambda *_: penalty)
     with jax.enable_x64(False):

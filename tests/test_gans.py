@@ -595,14 +595,14 @@ def config_for_devices(name, monkeypatch):
         config.gan.generator_batch_multiple = 2
         one = build.penalty
 
-        def every(options, axis_name):
+        def every(options):
             terms = []
             for penalty in ("gradient_penalty", "dragan", "r1"):
                 options.penalty = penalty
-                terms.append(one(options, axis_name))
+                terms.append(one(options))
 
-            def summed(*arguments):
-                values = [term(*arguments) for term in terms]
+            def summed(*arguments, index):
+                values = [term(*arguments, index=index) for term in terms]
                 return penalties.Penalty(*map(sum, zip(*values, strict=True)))
 
             return summed
@@ -698,11 +698,11 @@ def test_bfloat16_trains_with_the_penaltys_products_in_float32(monkeypatch):
     config = small("wgan_gp", train__precision="bfloat16")
     seen = []
 
-    def penalty(score, key, real, fake):
+    def penalty(score, key, real, fake, index):
         jaxpr = jax.make_jaxpr(lambda x: penalties.gradient_norms(score, x))(real)
         seen.append(set(products(jaxpr.jaxpr)))
         assert real.dtype == fake.dtype == jnp.float32
-        return penalties.gradient_penalty(score, key, real, fake)
+        return penalties.gradient_penalty(score, key, real, fake, index=index)
 
     monkeypatch.setattr(build, "penalty", lambda *_: penalty)
     before, after, metrics = train(config, 2)

@@ -8,25 +8,24 @@ from jaxgan import keys
 KEY = jax.random.key(3)
 
 
-def test_draws_on_eight_devices_are_those_of_one():
-    def draw(axis_name=None, count=16):
-        return keys.draw(jax.random.normal, KEY, keys.LATENTS, count, axis_name)
+def draw(index, purpose=keys.LATENTS):
+    return keys.draw(jax.random.normal, KEY, purpose, index)
 
-    mapped = jax.pmap(lambda _: draw("device", 2), axis_name="device")(np.arange(8))
-    np.testing.assert_array_equal(np.ravel(mapped), draw())
+
+def test_draws_on_eight_devices_are_those_of_one():
+    index = np.arange(16)
+    mapped = jax.pmap(draw)(index.reshape(8, 2))
+    np.testing.assert_array_equal(np.ravel(mapped), draw(index))
 
 
 def test_a_larger_batch_begins_with_the_draws_of_a_smaller_one():
-    small = keys.draw(jax.random.normal, KEY, keys.LATENTS, 4)
-    large = keys.draw(jax.random.normal, KEY, keys.LATENTS, 9)
+    small, large = draw(np.arange(4)), draw(np.arange(9))
     np.testing.assert_array_equal(small, large[:4])
 
 
 def test_purposes_and_examples_differ():
     draws = [
-        float(value)
-        for purpose in range(5)
-        for value in keys.draw(jax.random.normal, KEY, purpose, 4)
+        float(value) for purpose in range(5) for value in draw(np.arange(4), purpose)
     ]
     assert len(set(draws)) == 20
 

@@ -89,7 +89,10 @@ def test_epsilon_is_uniform():
     """The gradient of |x|^2 / 2 is x, so norms at (1, 0) are epsilon itself."""
     real, fake = jnp.ones((4096, 1)), jnp.zeros((4096, 1))
     epsilon = jnp.linalg.norm(
-        keys.draw(jax.random.uniform, KEY, keys.INTERPOLATION, 4096)[:, None], axis=1
+        keys.draw(jax.random.uniform, KEY, keys.INTERPOLATION, jnp.arange(4096))[
+            :, None
+        ],
+        axis=1,
     )
     value, norm = penalties.gradient_penalty(bilinear, KEY, real, fake)
     assert norm == pytest.approx(float(epsilon.mean()), rel=1e-5)
@@ -162,8 +165,8 @@ def test_same_value_and_gradient_under_jit_and_pmap(penalty):
     real, fake = pair((16, 4))
     params = parameters(jnp.float32)
 
-    def loss(params, real, fake, axis_name=None):
-        options = {} if penalty == "r1" else {"axis_name": axis_name}
+    def loss(params, real, fake, index=None):
+        options = {"index": index}
         if penalty == "dragan":
             options["noise_variance"] = 1.0
         score = lambda x: small_critic(params, x)  # noqa: E731
@@ -173,10 +176,10 @@ def test_same_value_and_gradient_under_jit_and_pmap(penalty):
     jitted = jax.jit(jax.value_and_grad(loss))(params, real, fake)
     mapped = jax.pmap(
         lambda *shares: jax.lax.pmean(
-            jax.value_and_grad(loss)(params, *shares, axis_name="device"), "device"
+            jax.value_and_grad(loss)(params, *shares), "device"
         ),
         axis_name="device",
-    )(real.reshape(8, 2, 4), fake.reshape(8, 2, 4))
+    )(real.reshape(8, 2, 4), fake.reshape(8, 2, 4), jnp.arange(16).reshape(8, 2))
     for other in (jitted, jax.tree.map(lambda x: x[0], mapped)):
         assert other[0] == pytest.approx(float(value), rel=1e-5)
         for name in gradient:

@@ -79,7 +79,7 @@ def test_a_filling_pool_shows_every_image_whatever_the_draws():
 
 def test_an_image_is_exchanged_half_of_the_time_with_any_slot_alike():
     count, size = 20_000, 50
-    exchange, slots = pool.draws(jax.random.key(1), size, count)
+    exchange, slots = pool.draws(jax.random.key(1), size, jnp.arange(count))
     deviation = np.sqrt(count) / 2
     assert abs(int(exchange.sum()) - count / 2) < 4 * deviation
     for chosen in (slots, slots[exchange]):  # the coin says nothing about the slot
@@ -88,17 +88,16 @@ def test_an_image_is_exchanged_half_of_the_time_with_any_slot_alike():
         expected = len(chosen) / size
         chi_square = np.sum((found - expected) ** 2 / expected)
         assert chi_square < 85.4  # 49 degrees of freedom, 99.9 %
-    others, _ = pool.draws(jax.random.key(2), size, count)
+    others, _ = pool.draws(jax.random.key(2), size, jnp.arange(count))
     assert abs(int((exchange == others).sum()) - count / 2) < 4 * deviation
 
 
 def test_draws_go_by_the_place_in_the_global_batch():
-    alone = pool.draws(jax.random.key(3), 5, 8)
+    def draws(index):
+        return pool.draws(jax.random.key(3), 5, index)
 
-    def share(_):
-        return pool.draws(jax.random.key(3), 5, 2, "device")
-
-    parts = jax.jit(jax.vmap(share, axis_name="device"))(jnp.arange(4))
+    alone = draws(jnp.arange(8))
+    parts = jax.vmap(draws)(jnp.arange(8).reshape(4, 2))
     for whole, part in zip(alone, parts, strict=True):
         np.testing.assert_array_equal(whole, part.reshape(8))
 

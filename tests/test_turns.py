@@ -69,7 +69,7 @@ def test_alternate_gives_each_critic_step_its_own_batch_and_key():
 
 def test_train_step_counts_and_folds_the_step_into_the_key():
     step = turns.as_train_step(turns.alternate(record("critic"), record("generator")))
-    batch = {"x": jnp.arange(2.0)}
+    batch = {"x": jnp.ones((2, 1))}
     first, seen = step(state(), batch, KEY)
     second, later = step(first, batch, KEY)
     again, repeated = step(first, batch, KEY)

@@ -60,6 +60,7 @@ def cyclegan(
     penalty: Callable[..., Penalty] | None = None,
     penalty_weight: float = 0.0,
     ema_decay: float = 0.0,
+    accumulate_steps: int = 1,
 ) -> Gan:
     """Return the CycleGAN.
 
@@ -76,17 +77,18 @@ def cyclegan(
         penalty: (score, key, real, fake) -> Penalty, for 'wgan_gp'.
         penalty_weight: its weight.
         ema_decay: of the moving average of the generators; 0 keeps none.
+        accumulate_steps: parts that each turn takes a batch in.
     """
-    axis = domains.axis_name
+    axis, parts = domains.axis_name, accumulate_steps
     weights = {"a": cycle_weight_a, "b": cycle_weight_b, "identity": identity_weight}
     of_generator = generator_loss(domains, ADVERSARIAL[adversarial][1], weights)
     of_critic = critic_loss(
         domains, ADVERSARIAL[adversarial][0], penalty, penalty_weight
     )
     turns = [
-        turn("generator", of_generator, generator_optimizer, axis),
+        turn("generator", of_generator, generator_optimizer, axis, parts),
         remember_fakes(pool_size, axis),
-        turn("critic", of_critic, critic_optimizer, axis),
+        turn("critic", of_critic, critic_optimizer, axis, parts),
     ]
     if clip:
         turns.append(clip_weights(clip))
@@ -103,7 +105,7 @@ def cyclegan(
             state = state.replace(critic=state.critic.replace(params=params))
         return state.replace(memory=memory)
 
-    step = as_train_step(once(chain(*turns)))
+    step = as_train_step(once(chain(*turns)), axis)
     return Gan(init, step, sampler(domains), evaluator(domains))
 
 
@@ -125,8 +127,11 @@ def generator_loss(
         def translate(name: str, inputs: Array) -> Array:
             nonlocal stats, passes
             variables = {"params": params, "batch_stats": stats}
-            pass_key = jax.random.fold_in(dropout, passes)
-            outputs, stats = domains.translate(variables, name, inputs, True, pass_key)
+            drops = None
+            if domains.dropout:
+                pass_key = jax.random.fold_in(dropout, passes)
+                drops = keys.example_keys(pass_key, batch["index"])
+            outputs, stats = domains.translate(variables, name, inputs, True, drops)
             passes += 1
             return outputs
 
@@ -164,9 +169,8 @@ def remember_fakes(pool_size: int, axis_name: str | None) -> Turn:
         pools, shown = {}, {}
         for number, domain in enumerate(CRITICS):
             fakes = batch[f"fake_{domain}"]
-            chosen = pool.draws(
-                jax.random.fold_in(key, number), pool_size, fakes.shape[0], axis_name
-            )
+            own_key = jax.random.fold_in(key, number)
+            chosen = pool.draws(own_key, pool_size, batch["index"])
             pools[domain], shown[f"fake_{domain}"] = pool.query(
                 state.memory["pool"][domain], fakes, *chosen, axis_name
             )
@@ -191,13 +195,15 @@ def critic_loss(
     """
     exact = domains._replace(critic=domains.critic.clone(dtype=None))
 
-    def penalise(params: PyTree, name: str, key: Key, real: Array, fake: Array):
+    def penalise(
+        params: PyTree, name: str, key: Key, real: Array, fake: Array, index: Array
+    ) -> Penalty:
         def image_scores(x: Array) -> Array:
             # Without running statistics: BatchNorm is refused beside a penalty.
             return exact.score(params, {name: {}}, name, x)[0].mean(axis=(1, 2))
 
         assert penalty is not None
-        return penalty(image_scores, key, real, fake)
+        return penalty(image_scores, key, real, fake, index=index)
 
     def loss(params: PyTree, state: GanState, batch: Batch, key: Key):
         stats = state.critic.batch_stats
@@ -211,17 +217,18 @@ def critic_loss(
             terms[f"critic/{name}"] = adversarial(real_scores, fake_scores)
             if penalty is not None:
                 part = jax.random.fold_in(key, number)
-                penalties.append(penalise(params, name, part, real, fake))
+                of_batch = real, fake, batch["index"]
+                penalties.append(penalise(params, name, part, *of_batch))
         value = sum(terms.values(), jnp.zeros(()))
         metrics = dict(terms)
         if adversarial is losses.wasserstein_critic:
             metrics["critic/wasserstein"] = -value / 2
         if penalties:
-            total = sum(p.value for p in penalties)
+            total = sum((p.value for p in penalties), jnp.zeros(()))
             value = value + penalty_weight * total
-            norms = [p.gradient_norm for p in penalties]
+            norms = sum((p.gradient_norm for p in penalties), jnp.zeros(()))
             metrics["critic/gradient_penalty"] = total / 2
-            metrics["critic/gradient_norm"] = sum(norms) / 2
+            metrics["critic/gradient_norm"] = norms / 2
         return value, Outcome(stats, metrics | {"critic/loss": value})
 
     return loss

@@ -46,19 +46,21 @@ class Domains(NamedTuple):
         return a, b
 
     def translate(
-        self, variables: PyTree, name: str, inputs: Array, train: bool, key: Any = None
+        self,
+        variables: PyTree,
+        name: str,
+        inputs: Array,
+        train: bool,
+        dropout_keys: Any = None,
     ) -> tuple[Array, PyTree]:
         """Return G_name(inputs) and all running statistics after it.
 
-        `key` is that of this pass's dropout; None drops nothing.
+        `dropout_keys` [b] are the examples' own; None drops nothing.
         """
-        example_keys = None
-        if key is not None and self.dropout:
-            example_keys = keys.example_keys(key, inputs.shape[0], self.axis_name)
         outputs, new = self.generator.apply(
             {part: variables[part][name] for part in ("params", "batch_stats")},
             inputs,
-            keys=example_keys,
+            keys=dropout_keys,
             train=train,
             mutable=["batch_stats"],
         )

@@ -47,31 +47,30 @@ class Players(NamedTuple):
             axis_name=None,
         )
 
-    def latents(self, key: Key, count: int) -> Array:
-        """Return latents [count, z] for this device's share of a batch."""
+    def latents(self, key: Key, index: Array) -> Array:
+        """Return latents [b, z] of the examples with numbers `index` int32 [b]."""
 
         def draw(k: Key) -> Array:
             if self.latent == "normal":
                 return jax.random.normal(k, (self.latent_size,))
             return jax.random.uniform(k, (self.latent_size,), minval=-1.0)
 
-        return keys.draw(draw, key, keys.LATENTS, count, self.axis_name)
+        return keys.draw(draw, key, keys.LATENTS, index)
 
-    def labels(self, key: Key, count: int) -> Array:
-        """Return uniform labels int32 [count]; zeros without classes."""
+    def labels(self, key: Key, index: Array) -> Array:
+        """Return uniform labels int32 [b]; zeros without classes."""
         if not self.num_classes:
-            return jnp.zeros(count, jnp.int32)
+            return jnp.zeros(index.shape, jnp.int32)
         return keys.draw(
             lambda k: jax.random.randint(k, (), 0, self.num_classes),
             key,
             keys.LABELS,
-            count,
-            self.axis_name,
+            index,
         )
 
     def decode(self, batch: Batch, key: Key) -> Array:
         """Return the batch's real examples [b, *shape] as floats."""
-        return images.decode(batch["image"], self.value_range, key, self.axis_name)
+        return images.decode(batch["image"], self.value_range, key, batch["index"])
 
     def generate(
         self, variables: PyTree, latents: Array, labels: Array, train: bool = True
@@ -109,11 +108,13 @@ def generator_loss(
     """
 
     def loss(params: PyTree, state: GanState, batch: Batch, key: Key):
-        count = batch_multiple * batch["image"].shape[0]
-        labels = players.labels(key, count)
+        # Example i of the batch has the latents i * multiple, i * multiple + 1, ...
+        index = jnp.repeat(batch["index"] * batch_multiple, batch_multiple)
+        index += jnp.tile(jnp.arange(batch_multiple), batch["index"].shape[0])
+        labels = players.labels(key, index)
         fake, stats = players.generate(
             {"params": params, "batch_stats": state.generator.batch_stats},
-            players.latents(key, count),
+            players.latents(key, index),
             labels,
         )
         scores, logits, _ = players.score(
@@ -172,15 +173,16 @@ def assemble(
         labels = batch["label"]
         latents = batch.get("latents")
         if latents is None:
-            latents = alone.latents(key, labels.shape[0])
+            latents = alone.latents(key, jnp.arange(labels.shape[0]))
         variables = sampled_variables(state)
         train = sample_batch_norm == "batch"
         return {"samples": alone.generate(variables, latents, labels, train)[0]}
 
     def evaluate(state: GanState, batch: Batch, key: Key) -> dict[str, Array]:
         """Return heldout/wasserstein, E D(real) - E D(fake) on held-out examples."""
-        real = alone.decode(batch, key)
-        latents = alone.latents(key, real.shape[0])
+        index = jnp.arange(batch["image"].shape[0])
+        real = alone.decode(batch | {"index": index}, key)
+        latents = alone.latents(key, index)
         variables = generator_variables(state)
         fake, _ = alone.generate(variables, latents, batch["label"])
         critic = (state.critic.params, state.critic.batch_stats)

@@ -35,6 +35,7 @@ def wgan(
     clip: float,
     clip_order: Literal["after", "before"] = "after",
     ema_decay: float = 0.0,
+    accumulate_steps: int = 1,
     sample_batch_norm: Literal["batch", "running"] = "batch",
 ) -> Gan:
     """Return the WGAN with weight clipping.
@@ -48,14 +49,15 @@ def wgan(
             authors' code, main.py l.184: the generator then sees a critic that is up
             to one update outside the box).
         ema_decay: of the moving average of the generator; 0 keeps none.
+        accumulate_steps: parts that each turn takes a batch in.
         sample_batch_norm: statistics at sampling: of the 'batch' (the authors') or
             the 'running' ones.
     """
-    axis = players.axis_name
-    critic_turn = turn("critic", critic_loss(players), critic_optimizer, axis)
+    axis, parts = players.axis_name, accumulate_steps
+    critic_turn = turn("critic", critic_loss(players), critic_optimizer, axis, parts)
     clip_turn = clip_weights(clip)
     generator_turn = turn(
-        "generator", generator_loss(players), generator_optimizer, axis
+        "generator", generator_loss(players), generator_optimizer, axis, parts
     )
     if clip_order == "after":
         critic_turn = chain(critic_turn, clip_turn)
@@ -71,7 +73,7 @@ def wgan(
         params = clipped(state.critic.params, clip)
         return state.replace(critic=state.critic.replace(params=params))
 
-    step = as_train_step(alternate(critic_turn, generator_turn))
+    step = as_train_step(alternate(critic_turn, generator_turn), axis)
     return assemble(players, init, step, sample_batch_norm)
 
 
@@ -84,7 +86,7 @@ def critic_loss(players: Players) -> Loss:
 
     def loss(params: PyTree, state: GanState, batch: Batch, key: Key):
         real = players.decode(batch, key)
-        latents = players.latents(key, real.shape[0])
+        latents = players.latents(key, batch["index"])
         fake, _ = players.generate(generator_variables(state), latents, batch["label"])
         real_scores, _, stats = players.score(params, state.critic.batch_stats, real)
         fake_scores, _, stats = players.score(params, stats, fake)

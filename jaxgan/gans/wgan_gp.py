@@ -45,6 +45,7 @@ def wgan_gp(
     generator_classifier_weight: float = 0.1,
     generator_batch_multiple: int = 1,
     ema_decay: float = 0.0,
+    accumulate_steps: int = 1,
     sample_batch_norm: Literal["batch", "running"] = "batch",
 ) -> Gan:
     """Return the WGAN with a penalty on the critic's input gradient.
@@ -62,19 +63,21 @@ def wgan_gp(
         generator_batch_multiple: latents of a generator step for each example of a
             critic batch.
         ema_decay: of the moving average of the generator; 0 keeps none.
+        accumulate_steps: parts that each turn takes a batch in.
         sample_batch_norm: statistics at sampling: of the 'batch' (the authors') or
             the 'running' ones.
     """
-    axis = players.axis_name
+    axis, parts = players.axis_name, accumulate_steps
     loss = critic_loss(
         players, penalty, penalty_weight, drift_weight, critic_classifier_weight
     )
-    critic_turn = turn("critic", loss, critic_optimizer, axis)
+    critic_turn = turn("critic", loss, critic_optimizer, axis, parts)
     generator_turn = turn(
         "generator",
         generator_loss(players, generator_batch_multiple, generator_classifier_weight),
         generator_optimizer,
         axis,
+        parts,
     )
     if ema_decay:
         generator_turn = chain(generator_turn, average_generator(ema_decay))
@@ -84,7 +87,7 @@ def wgan_gp(
             players, key, generator_optimizer, critic_optimizer, bool(ema_decay)
         )
 
-    step = as_train_step(alternate(critic_turn, generator_turn))
+    step = as_train_step(alternate(critic_turn, generator_turn), axis)
     return assemble(players, init, step, sample_batch_norm)
 
 
@@ -107,11 +110,17 @@ def critic_loss(
     def loss(params: PyTree, state: GanState, batch: Batch, key: Key):
         real = players.decode(batch, key)
         labels = batch["label"]
-        latents = players.latents(key, real.shape[0])
+        latents = players.latents(key, batch["index"])
         fake, _ = players.generate(generator_variables(state), latents, labels)
         real_scores, real_logits, _ = players.score(params, {}, real)
         fake_scores, fake_logits, _ = players.score(params, {}, fake)
-        term = penalty(lambda x: exact.score(params, {}, x)[0], key, real, fake)
+        term = penalty(
+            lambda x: exact.score(params, {}, x)[0],
+            key,
+            real,
+            fake,
+            index=batch["index"],
+        )
         drift = losses.drift(real_scores)
         distance = losses.wasserstein_critic(real_scores, fake_scores)
         value = distance + penalty_weight * term.value + drift_weight * drift
