@@ -1,15 +1,11 @@
-"""Checkpoints: Orbax, written asynchronously, each file under a checksum of our own.
+"""Checkpoints as they lie on the disk, one folder a step, and how they are read.
 
-A flipped byte in an Orbax checkpoint can restore wrong values silently, so every
-finished checkpoint gets a file of SHA-256 sums. One that a kill cut short before its
-sums is judged by the digest of its arrays, which is part of the checkpoint.
+Orbax writes them (`saving.py`): the arrays of a state by name, and the loop's own
+numbers as JSON.
 """
 
-import errno
 import functools
 import hashlib
-import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,128 +14,12 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxgan.checksums import SUMS, UNFINISHED, damage, write_sums
+from jaxgan import storage
+from jaxgan.checksums import SUMS, damage
 from jaxgan.errors import UserError
 from jaxgan.types import GanState
 
-
-class SaveFailed(Exception):
-    """A checkpoint could not be written: says why, and what is kept."""
-
-
-class Checkpoints:
-    """The checkpoints of one run, for the process that trains.
-
-    A checkpoint holds the state, and the loop's own numbers as JSON.
-    """
-
-    def __init__(self, directory: Path, keep: int):
-        directory.mkdir(parents=True, exist_ok=True)
-        self.directory = directory.absolute()
-        self._unsummed: int | None = None
-        self._failed = False
-        self._manager = ocp.CheckpointManager(
-            self.directory,
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep,
-                cleanup_tmp_directories=True,
-                enable_async_checkpointing=True,
-            ),
-        )
-
-    def save(self, step: int, state: GanState, loop: dict[str, Any]) -> None:
-        """Start saving host copies of a state; waits for the save before it alone.
-
-        Raises:
-            SaveFailed: this save has no room, or the one before it failed.
-        """
-        self.wait()
-        # Asked first, because Orbax answers a full disk with pages of tracebacks.
-        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + 2**20
-        if shutil.disk_usage(self.directory).free < needed:
-            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            raise self._failure(step, full)
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(as_dict(state)),
-                loop=ocp.args.JsonSave(loop | {"digest": digest(state)}),
-            ),
-        )
-        self._unsummed = step
-
-    def poll(self) -> None:
-        """Write the checksums of a save that has finished; does not wait."""
-        if self._unsummed is not None and not self._manager.is_saving_in_progress():
-            self.wait()
-
-    def wait(self) -> None:
-        """Wait until the last save is on disk, with its checksums.
-
-        Raises:
-            SaveFailed: it could not be written.
-        """
-        step, self._unsummed = self._unsummed, None
-        try:
-            self._manager.wait_until_finished()
-            self._manager.check_for_errors()
-            if step is not None:
-                write_sums(self.directory / str(step))
-        except Exception as error:  # Orbax has no class of its own for a full disk
-            self._failed = True
-            raise self._failure(step, error) from error
-
-    def _failure(self, step: int | None, error: Exception) -> "SaveFailed":
-        reason = "no space left on device" if is_full(error) else str(error)
-        latest = self.latest()
-        kept = "none was" if latest is None else f"that of step {latest} is"
-        return SaveFailed(
-            f"{self.directory}: checkpoint {step} could not be written ({reason}); "
-            f"{kept} kept, and the same command goes on from there"
-        )
-
-    def restore(self, like: GanState) -> tuple[GanState, dict[str, Any]] | None:
-        """Return the newest sound checkpoint, or None; moves damaged ones aside.
-
-        They go to `damaged/` beside the checkpoints, each reported on stderr.
-        """
-        for step in reversed(steps_in(self.directory)):
-            problem = damage(self.directory / str(step))
-            if problem is None:
-                return read(self.directory, step, like)
-            if problem == UNFINISHED and (found := self._cut_short(step, like)):
-                return found
-            target = set_aside(self.directory / str(step))
-            print(
-                f"jaxgan: checkpoint {step} is damaged ({problem}); moved to {target}",
-                file=sys.stderr,
-            )
-            self._manager.reload()
-        return None
-
-    def _cut_short(
-        self, step: int, like: GanState
-    ) -> tuple[GanState, dict[str, Any]] | None:
-        """Return a checkpoint that was killed before its checksums, if it is whole."""
-        try:
-            state, loop = read(self.directory, step, like)
-        except Exception:  # whatever Orbax raises on half a checkpoint
-            return None
-        if loop["digest"] != digest(state):
-            return None
-        write_sums(self.directory / str(step))
-        return state, loop
-
-    def latest(self) -> int | None:
-        """Return the step of the newest finished checkpoint, None without any."""
-        sound = [s for s in steps_in(self.directory) if has_sums(self.directory, s)]
-        return sound[-1] if sound else None
-
-    def close(self) -> None:
-        """Wait for the last save and release Orbax's threads."""
-        if not self._failed:
-            self.wait()
-            self._manager.close()
+COMMITTED = "commit_success.txt"
 
 
 def as_dict(state: GanState) -> dict[str, Any]:
@@ -162,19 +42,33 @@ def steps_in(directory: Path) -> list[int]:
     """Return the steps of the finished checkpoints in a folder, ascending."""
     if not directory.is_dir():
         return []
-    return sorted(int(p.name) for p in directory.iterdir() if p.name.isdigit())
+    found = (path for path in directory.iterdir() if path.name.isdigit())
+    if storage.is_remote(directory):
+        # Nothing is renamed in a bucket; Orbax marks what is finished.
+        found = (path for path in found if (path / COMMITTED).exists())
+    return sorted(int(path.name) for path in found)
+
+
+def absolute(directory: Path) -> Path:
+    """Return the path as Orbax needs it."""
+    return directory if storage.is_remote(directory) else directory.absolute()
+
+
+def this_process() -> dict[str, Any]:
+    """Return the option of Orbax to read without waiting for other processes."""
+    index = jax.process_index()
+    return {
+        "multiprocessing_options": ocp.options.MultiprocessingOptions(
+            primary_host=index,
+            active_processes={index},
+            barrier_sync_key_prefix=f"process_{index}",
+        )
+    }
 
 
 def has_sums(directory: Path, step: int) -> bool:
     """Return whether a checkpoint was finished, without reading it."""
     return (directory / str(step) / SUMS).exists()
-
-
-def is_full(error: BaseException) -> bool:
-    """Return whether an error says that a disk is full."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return "No space left" in str(error) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def read(
@@ -187,9 +81,9 @@ def read(
     Raises:
         UserError: the checkpoint does not fit `like`.
     """
-    path = directory.absolute() / str(step)
+    path = absolute(directory) / str(step)
     wanted = as_dict(like)
-    with ocp.StandardCheckpointer() as reader:
+    with ocp.StandardCheckpointer(**this_process()) as reader:
         stored = reader.metadata(path / "state").item_metadata.tree
         compared = stored.keys() & wanted.keys() if partial else stored.keys()
         check_fits(path, {name: stored[name] for name in compared}, wanted)
@@ -203,8 +97,9 @@ def read(
 
 def read_loop(directory: Path, step: int) -> dict[str, Any]:
     """Return the loop's numbers of one checkpoint."""
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
-        return reader.restore(directory.absolute() / str(step) / "loop")
+    handler = ocp.JsonCheckpointHandler()
+    with ocp.Checkpointer(handler, **this_process()) as reader:
+        return reader.restore(absolute(directory) / str(step) / "loop")
 
 
 def check_fits(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -241,14 +136,3 @@ def sound_step(directory: Path, step: int | None = None) -> int:
             raise UserError(f"{directory / str(step)}: damaged ({problem})")
         print(f"jaxgan: checkpoint {candidate} is damaged ({problem})", file=sys.stderr)
     raise UserError(f"{directory}: every checkpoint is damaged")
-
-
-def set_aside(path: Path) -> Path:
-    """Move a damaged checkpoint to `damaged/` beside the checkpoints."""
-    folder = path.parent.parent / "damaged"
-    folder.mkdir(exist_ok=True)
-    target, count = folder / path.name, 1
-    while target.exists():
-        target, count = folder / f"{path.name}.{count}", count + 1
-    shutil.move(path, target)
-    return target

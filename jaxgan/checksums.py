@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
+
+from jaxgan import storage
 
 SUMS = "checksums.json"
 UNFINISHED = "it was not finished"
@@ -12,17 +13,15 @@ UNFINISHED = "it was not finished"
 def sums_of(path: Path) -> dict[str, str]:
     """Return {file, relative to path: SHA-256} for every file but the sums' own."""
     return {
-        str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(path.rglob("*"))
-        if file.is_file() and file.name != SUMS
+        name: hashlib.sha256((path / name).read_bytes()).hexdigest()
+        for name in storage.files(path)
+        if Path(name).name != SUMS
     }
 
 
 def write_sums(path: Path) -> None:
     """Write the checksums of a finished checkpoint, all or nothing."""
-    temporary = path / f".{SUMS}"
-    temporary.write_text(json.dumps(sums_of(path), indent=1))
-    os.replace(temporary, path / SUMS)
+    storage.write(path / SUMS, json.dumps(sums_of(path), indent=1))
 
 
 def damage(path: Path) -> str | None:

@@ -6,12 +6,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import jax
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from jaxgan import config as configs
-from jaxgan.checkpoint import SaveFailed, is_full
+from jaxgan import storage
 from jaxgan.errors import UserError, unknown
+from jaxgan.saving import SaveFailed, is_full
 from jaxgan.train import TrainingFailed
 
 Define = Callable[[flags.FlagValues], None]
@@ -73,6 +75,18 @@ def exit_code(work: Callable[[], int]) -> int:
         return failed(f"{where}{os.strerror(error.errno)}{kept}", 1)
 
 
+def ended(code: int) -> int:
+    """Return the exit code; after an error among several processes, end at once.
+
+    JAX would wait for the others at exit, which may be gone.
+    """
+    if code in (1, 2) and jax.distributed.is_initialized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
 def failed(message: str, code: int) -> int:
     """Print the error's one line and return the exit code."""
     print(f"jaxgan: error: {' '.join(message.split())}", file=sys.stderr)
@@ -94,9 +108,9 @@ def workdir(text: str | None) -> Path:
     """Return the folder of `--workdir`; raises UserError where it is none."""
     if not text:
         raise UserError("--workdir: needed, the folder of a run")
-    if "://" in text:
-        raise UserError(f"--workdir = {text}: must be a folder of this machine")
-    return Path(text)
+    if "://" in text and not text.startswith("gs://"):
+        raise UserError(f"--workdir = {text}: must be a local folder or gs://...")
+    return storage.path(text, "--workdir")
 
 
 def help_text(values: flags.FlagValues, about: str) -> str:

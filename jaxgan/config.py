@@ -1,12 +1,14 @@
 """Configs: variants, fields by name, storage, and comparison on resume."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from jaxgan.data import remote
 from jaxgan.errors import UserError, unknown
 
 # Short keys of a variant string, as in `toy,name=swissroll`.
@@ -100,7 +102,7 @@ def to_json(config: ConfigDict) -> str:
 
 def load(workdir: str | Path) -> ConfigDict:
     """Return the config stored in a workdir; raises UserError where there is none."""
-    path = Path(workdir) / "config.json"
+    path = remote.path(os.fspath(workdir)) / "config.json"
     try:
         config = ConfigDict(json.loads(path.read_text()))
         absent = {name: ADDED[name] for name in ADDED.keys() - flatten(config).keys()}

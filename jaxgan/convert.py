@@ -61,13 +61,19 @@ def verb(values: flags.FlagValues) -> int:
 
 def paths(values: flags.FlagValues) -> tuple[Path, Path]:
     """Return where to read and where to write; raises UserError."""
+    from jaxgan import storage
     from jaxgan.errors import UserError
 
     if not values.input:
         raise UserError("--input: needed, FILE.pth, FILE.safetensors or a workdir")
     if not values.output:
         raise UserError("--output: needed, FILE.safetensors or FILE.pth")
-    source, target = Path(values.input), Path(values.output)
+    source = storage.path(values.input, "--input")
+    target = Path(values.output)
+    if storage.is_remote(source) and not source.is_dir():
+        raise UserError(f"--input = {source}: only a run's workdir may be in a bucket")
+    if "://" in values.output:
+        raise UserError(f"--output = {values.output}: must be on this machine")
     if not source.exists():
         raise UserError(f"--input = {source}: no such file or folder")
     if target.suffix not in (".safetensors", ".pth"):

@@ -14,7 +14,9 @@ def describe(config: ConfigDict) -> str:
     gan = build.gan(config, source.shape, source.num_classes)
     num_steps = build.num_steps(config, source.plan)
     state = jax.eval_shape(gan.init, jax.random.key(0))
-    devices = parallel.choose_devices(config.parallel.devices, config.data.batch_size)
+    devices = parallel.choose_devices(
+        config.parallel.devices, config.data.batch_size, config.train.accumulate_steps
+    )
     lines = [configs.to_json(config)]
     for player in ("generator", "critic"):
         params = getattr(state, player).params

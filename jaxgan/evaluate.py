@@ -48,7 +48,7 @@ def verb(values: flags.FlagValues) -> int:
     """Score, print and append; returns 0."""
     import json
 
-    from jaxgan import cli, sampling, scores
+    from jaxgan import cli, sampling, scores, storage
     from jaxgan.errors import UserError
 
     workdir = cli.workdir(values.workdir)
@@ -65,8 +65,7 @@ def verb(values: flags.FlagValues) -> int:
             )
         examples = examples or scores.examples(run.config)
         rows.append(scores.score(run, names, values.num_samples, examples))
-        with open(workdir / "evaluation.jsonl", "a") as file:
-            file.write(json.dumps(rows[-1]) + "\n")
+        storage.append(workdir / "evaluation.jsonl", json.dumps(rows[-1]) + "\n")
     print(table(rows))
     return 0
 

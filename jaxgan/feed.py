@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from jaxgan import build, data, evaluation
 from jaxgan.data import Pair, PairPlan, Plan
+from jaxgan.data.fingerprint import fingerprint
 from jaxgan.types import Batch
 
 NUM_SAMPLES, NUM_POINTS, NUM_TRANSLATIONS = 64, 512, 6  # of the pictures
@@ -25,6 +26,7 @@ class Feed(NamedTuple):
         fixed: the batch for `Gan.sample`.
         picture: what `Gan.sample` returned for it -> uint8 [h, w, 1 | 3].
         about: the number of examples, in words.
+        fingerprint: -> a digest of all examples, for processes to compare.
     """
 
     shape: tuple[int, ...]
@@ -35,16 +37,22 @@ class Feed(NamedTuple):
     fixed: Batch
     picture: Callable[[dict[str, Any]], np.ndarray]
     about: str
+    fingerprint: Callable[[], str]
 
 
-def feed(config: ConfigDict) -> Feed:
-    """Return the feed of a config; raises UserError for data that is not usable."""
+def feed(config: ConfigDict, process_index: int = 0, process_count: int = 1) -> Feed:
+    """Return the feed of a config, its batches this process's share of each.
+
+    Raises:
+        UserError: the data is not usable.
+    """
+    share = {"process_index": process_index, "process_count": process_count}
     if config.gan.name == "cyclegan":
-        return of_pair(config, build.pair(config))
-    return of_dataset(config, build.dataset(config))
+        return of_pair(config, build.pair(config), **share)
+    return of_dataset(config, build.dataset(config), **share)
 
 
-def of_dataset(config: ConfigDict, dataset: data.Dataset) -> Feed:
+def of_dataset(config: ConfigDict, dataset: data.Dataset, **share: int) -> Feed:
     """Return the feed of a set of examples."""
     plan = build.plan(config, len(dataset.train))
     count = min(config.eval.heldout_examples, len(dataset.heldout))
@@ -60,16 +68,17 @@ def of_dataset(config: ConfigDict, dataset: data.Dataset) -> Feed:
         shape=dataset.shape,
         num_classes=dataset.num_classes,
         plan=plan,
-        batches=lambda calls: data.batches(dataset.train, plan, calls),
+        batches=lambda calls: data.batches(dataset.train, plan, calls, **share),
         heldout=heldout,
         fixed={"label": labels},
         picture=picture,
         about=f"{len(dataset.train):,} training and {len(dataset.heldout):,} held-out "
         f"examples of shape {dataset.shape}",
+        fingerprint=lambda: fingerprint(dataset),
     )
 
 
-def of_pair(config: ConfigDict, pair: Pair) -> Feed:
+def of_pair(config: ConfigDict, pair: Pair, **share: int) -> Feed:
     """Return the feed of two unpaired domains."""
     plan = build.pair_plan(config, pair)
     heldout = evaluation.heldout_pair(pair, config.eval.heldout_examples)
@@ -80,10 +89,11 @@ def of_pair(config: ConfigDict, pair: Pair) -> Feed:
         shape=pair.shape,
         num_classes=0,
         plan=plan,
-        batches=lambda calls: data.pair_batches(pair, plan, calls),
+        batches=lambda calls: data.pair_batches(pair, plan, calls, **share),
         heldout=heldout,
         fixed=fixed,
         picture=lambda drawn: evaluation.rows(fixed, drawn),
         about="{:,} and {:,} training, {:,} and {:,} held-out images of domains a and b"
         ", of shape {}".format(*sizes, pair.shape),
+        fingerprint=lambda: fingerprint(pair),
     )

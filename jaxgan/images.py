@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageDraw
 
-from jaxgan import keys
+from jaxgan import keys, storage
 from jaxgan.types import Array, Key
 
 VALUE_RANGES = ("symmetric", "unit", "dequantized")
@@ -104,8 +104,6 @@ def png(picture: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def save_png(path: str | Path, picture: np.ndarray) -> None:
+def save_png(path: Path, picture: np.ndarray) -> None:
     """Write a uint8 picture [h, w, 1 | 3] to `path`, making its folder."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png(picture))
+    storage.write(path, png(picture))

@@ -7,6 +7,7 @@ config is changed with `--config.SECTION.FIELD=VALUE`, a variant of it chosen wi
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict
@@ -38,19 +39,42 @@ def define(values: flags.FlagValues) -> None:
         "write a trace of three calls to WORKDIR/profile, for TensorBoard and Perfetto",
         flag_values=values,
     )
+    flags.DEFINE_string(
+        "coordinator",
+        None,
+        "with several processes: HOST:PORT, where process 0 of them listens",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "num_processes",
+        None,
+        "with several processes: how many there are",
+        lower_bound=1,
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "process_id",
+        None,
+        "with several processes: this one's number, from 0",
+        lower_bound=0,
+        flag_values=values,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train, or say what would be trained; returns the exit code."""
     from jaxgan import cli
 
-    return cli.run_with_config(verb, define, __doc__ or "", argv)
+    return cli.ended(cli.run_with_config(verb, define, __doc__ or "", argv))
 
 
 def verb(values: flags.FlagValues, config: ConfigDict, name: str) -> int:
     """Train the config in `runs/NAME` or in --workdir; returns the exit code."""
-    from jaxgan import checks, cli, process
+    from jaxgan import checks, cli, parallel, process, storage
     from jaxgan.describe import describe
+    from jaxgan.errors import UserError
+    from jaxgan.preconditions import check_same_command
+    from jaxgan.rendezvous import join
     from jaxgan.train import train
 
     checks.check(config)
@@ -58,8 +82,41 @@ def verb(values: flags.FlagValues, config: ConfigDict, name: str) -> int:
     if values.dry_run:
         print(describe(config))
         return 0
-    workdir = cli.workdir(values.workdir or f"runs/{name}")
-    return train(config, workdir, values.profile)
+    text = values.workdir or f"runs/{name}"
+    workdir = cli.workdir(text)
+    if values.profile and storage.is_remote(workdir):
+        raise UserError(f"--profile: needs a --workdir of this machine, not {text}")
+    with join(place(values), config.parallel.wait_seconds) as link:
+        check_same_command(config, text, link)
+        code = train(config, workdir, values.profile, link)
+        parallel.stop(link)
+        return code
+
+
+def place(values: flags.FlagValues) -> Any:
+    """Return where this process stands among several, None where it is the only one.
+
+    Raises:
+        UserError: some of the three flags are missing, or do not fit.
+    """
+    from jaxgan.errors import UserError
+    from jaxgan.processes import Place
+
+    given = values.coordinator, values.num_processes, values.process_id
+    if all(value is None for value in given):
+        return None
+    names = ("--coordinator", "--num_processes", "--process_id")
+    missing = [n for n, value in zip(names, given, strict=True) if value is None]
+    if missing:
+        raise UserError(
+            f"{', '.join(missing)}: missing; give all of {', '.join(names)}"
+        )
+    if values.process_id >= values.num_processes:
+        raise UserError(
+            f"--process_id = {values.process_id}: must be below --num_processes = "
+            f"{values.num_processes}"
+        )
+    return Place(*given)
 
 
 if __name__ == "__main__":

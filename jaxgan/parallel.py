@@ -1,8 +1,10 @@
 """Devices: the scanned step on one of them, or on several by pmap.
 
-Only this module knows of `pmap`. The state goes in and comes out as on one device.
+Only this module knows of `pmap`. The state goes in and comes out as on one device,
+also where the devices belong to several processes.
 """
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -11,32 +13,98 @@ import numpy as np
 from jax import lax
 
 from jaxgan.errors import UserError
+from jaxgan.processes import Link
 from jaxgan.types import Batch, Gan, GanState, Key, Metrics
 
 AXIS = "device"
 StepFunction = Callable[[GanState, Batch, Key], tuple[GanState, Metrics]]
 
 
-def choose_devices(requested: int, batch_size: int) -> list[jax.Device]:
-    """Return the devices to use: `requested`, or with 0 as many as divide the batch.
+def start(link: Link) -> None:
+    """Start JAX's own service for several processes; nothing for one.
+
+    Raises:
+        UserError: the hardware numbers its processes otherwise.
+    """
+    if link.place is None:
+        return
+    port = link.exchange(free_port() if link.first else None)[0]
+    host = link.place.coordinator.rpartition(":")[0]
+    jax.distributed.initialize(f"{host}:{port}", link.count, link.index)
+    if jax.process_index() != link.index:
+        raise UserError(
+            f"--process_id = {link.index}: this worker is number "
+            f"{jax.process_index()} to its hardware"
+        )
+
+
+def stop(link: Link) -> None:
+    """Wait for the other processes to end their work, and stop JAX's service."""
+    if link.place is not None:
+        jax.distributed.shutdown()
+
+
+def free_port() -> int:
+    """Return the number of a TCP port of this machine that nothing uses."""
+    with socket.create_server(("", 0)) as server:
+        return server.getsockname()[1]
+
+
+def choose_devices(
+    requested: int, batch_size: int, accumulate_steps: int = 1
+) -> list[jax.Device]:
+    """Return the devices of all processes to use, in the order of their shares.
+
+    `requested` of them; with 0 as many as divide the batch. Each has an equal share
+    of a batch, which it takes in `accumulate_steps` parts, and each process as many
+    devices as the others.
 
     Raises:
         UserError: more than there are, or a number that does not divide the batch.
     """
-    available = jax.local_devices()
-    if not requested:
-        count = max(n for n in range(1, len(available) + 1) if batch_size % n == 0)
-        return available[:count]
-    if requested > len(available):
+    count = jax.process_count()
+    mine: dict[int, list[jax.Device]] = {process: [] for process in range(count)}
+    for device in sorted(jax.devices(), key=lambda device: device.id):
+        mine[device.process_index].append(device)
+    most = count * min(len(devices) for devices in mine.values())
+    if batch_size % accumulate_steps:
         raise UserError(
-            f"parallel.devices = {requested}: this machine has {len(available)}"
+            f"train.accumulate_steps = {accumulate_steps}: does not divide "
+            f"data.batch_size = {batch_size}"
         )
-    if batch_size % requested:
+    whole = batch_size // accumulate_steps
+    parts = f" / train.accumulate_steps = {whole}" if accumulate_steps > 1 else ""
+    batch = f"data.batch_size = {batch_size}{parts}"
+    if whole % count:
+        raise UserError(f"--num_processes = {count}: does not divide {batch}")
+    chosen = requested or max(n for n in range(count, most + 1, count) if not whole % n)
+    if chosen > most:
+        there = f"this machine has {most}" if count == 1 else f"there are {most} in all"
+        raise UserError(f"parallel.devices = {requested}: {there}")
+    if chosen % count:
         raise UserError(
-            f"parallel.devices = {requested}: does not divide data.batch_size = "
-            f"{batch_size}"
+            f"parallel.devices = {requested}: does not divide among {count} processes"
         )
-    return available[:requested]
+    if whole % chosen:
+        raise UserError(f"parallel.devices = {requested}: does not divide {batch}")
+    return [device for own in mine.values() for device in own[: chosen // count]]
+
+
+def local(devices: list[jax.Device]) -> list[jax.Device]:
+    """Return those of the devices that are this process's."""
+    return [d for d in devices if d.process_index == jax.process_index()]
+
+
+def in_words(devices: list[jax.Device], batch_size: int, requested: int) -> str:
+    """Return which devices are used, and why not all, in words."""
+    used, there = len(devices), jax.device_count()
+    words = f"{used} of {there}" if used < there else f"{used}"
+    words += f" {devices[0].platform} device{'s' if there > 1 else ''}"
+    if jax.process_count() > 1:
+        words += f" of {jax.process_count()} processes"
+    if used < there and not requested:
+        words += f" (the most that divide a batch of {batch_size})"
+    return words
 
 
 def axis_name(devices: list[jax.Device]) -> str | None:
@@ -48,8 +116,9 @@ def compile_steps(gan: Gan, devices: list[jax.Device]) -> StepFunction:
     """Return `steps(state, batch, key)`, which takes one step for each of a call's.
 
     Leaves of the batch are [steps, n_critic, b, ...]; metrics come back stacked
-    [steps, ...]. Always the scanned program, also for a single step, because scans of
-    any length agree to the byte (design trap 14). The state is donated.
+    [steps, ...]. With several processes each gives its own share of the batch, and
+    gets the whole state. Always the scanned program, also for a single step, because
+    scans of any length agree to the byte (design trap 14). The state is donated.
     """
 
     def steps(state: GanState, batch: Batch, key: Key):
@@ -65,7 +134,8 @@ def compile_steps(gan: Gan, devices: list[jax.Device]) -> StepFunction:
         devices=devices,
         donate_argnums=0,
     )
-    return lambda state, batch, key: mapped(state, shard(batch, len(devices)), key)
+    count = len(local(devices))
+    return lambda state, batch, key: mapped(state, shard(batch, count), key)
 
 
 def shard(batch: Batch, count: int) -> Batch:
@@ -83,10 +153,10 @@ def shard(batch: Batch, count: int) -> Batch:
 
 
 def replicate(state: GanState, devices: list[jax.Device]) -> GanState:
-    """Place a state on all devices; left to pmap, the step would compile twice."""
+    """Place a state on this process's devices; left to pmap, it would compile twice."""
     if len(devices) == 1:
         return jax.device_put(state, devices[0])
-    mesh = jax.sharding.Mesh(np.array(devices), (AXIS,))
+    mesh = jax.sharding.Mesh(np.array(local(devices)), (AXIS,))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     return jax.device_put(state, everywhere)
 

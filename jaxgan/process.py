@@ -1,11 +1,15 @@
 """The process around the loop: signals, profiler, precision and determinism."""
 
+import hashlib
 import os
+import platform
 import signal
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
+from jax.experimental import multihost_utils
 
 from jaxgan.types import GanState
 
@@ -24,19 +28,50 @@ def configure(precision: str, deterministic: bool) -> None:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
 
 
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """Return what the processes of a run must have in common: code and packages."""
+    sources = hashlib.sha256()
+    root = Path(__file__).parent
+    for file in sorted(root.rglob("*.py")):
+        sources.update(f"{file.relative_to(root).as_posix()}\n".encode())
+        sources.update(file.read_bytes())
+    found = {name: metadata.version(name) for name in PACKAGES}
+    python = {"Python": platform.python_version(), "jaxgan": sources.hexdigest()[:12]}
+    return python | found
+
+
 class StopSignals:
-    """Remembers SIGTERM or SIGINT, for the loop to end between two steps."""
+    """Remembers SIGTERM or SIGINT, for the loop to end between two calls.
+
+    With `several` processes SIGTERM is the distributed service's: all processes stop
+    at the same call, whichever got it. SIGINT is passed on as one.
+    """
+
+    def __init__(self, several: bool = False):
+        self.received = 0
+        self._several = several
 
     def __enter__(self) -> "StopSignals":
-        self.received = 0
-        self._before = {
-            number: signal.signal(number, self._receive)
-            for number in (signal.SIGTERM, signal.SIGINT)
-        }
+        numbers = [signal.SIGINT] if self._several else [signal.SIGINT, signal.SIGTERM]
+        self._before = {n: signal.signal(n, self._receive) for n in numbers}
         return self
 
     def _receive(self, number: int, frame: Any) -> None:
+        if self._several and not self.received:
+            os.kill(os.getpid(), signal.SIGTERM)
         self.received = number
+
+    def stopping(self, call: int) -> int:
+        """Return the signal to stop for after call 0, 1, ...; 0 for none."""
+        if not self._several:
+            return self.received
+        # The service counts: its argument must grow by one from call to call.
+        if not multihost_utils.reached_preemption_sync_point(call):
+            return 0
+        return self.received or signal.SIGTERM
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():

@@ -7,7 +7,6 @@ folder of single PNGs.
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags
 
@@ -48,7 +47,7 @@ def define(values: flags.FlagValues) -> None:
 
 def verb(values: flags.FlagValues) -> int:
     """Draw and write the samples; returns 0."""
-    from jaxgan import cli, evaluation, sampling
+    from jaxgan import cli, evaluation, sampling, storage
 
     workdir = cli.workdir(values.workdir)
     run = sampling.load_run(workdir, values.step)
@@ -59,7 +58,7 @@ def verb(values: flags.FlagValues) -> int:
     else:
         drawn = evaluation.draw_many(run.gan, run.state, labels, values.seed)
     default = workdir / f"samples-{run.step}.png"
-    out = Path(values.out) if values.out else default
+    out = storage.path(values.out, "--out") if values.out else default
     sampling.write(out, run, drawn, labels, columns=8 if values.interpolate else 0)
     print(f"jaxgan: {len(drawn)} samples of step {run.step} in {out}")
     return 0

@@ -1,5 +1,6 @@
 """A trained run, read from its workdir alone, and pictures drawn from it."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan import build, checkpoint, evaluation, images, process
+from jaxgan import build, checkpoint, evaluation, images, process, storage
 from jaxgan import config as configs
 from jaxgan.errors import UserError
 from jaxgan.gans.players import Players
@@ -139,11 +140,12 @@ def write(
         )
         images.save_png(out, picture)
     elif out.suffix == ".npz":
-        out.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {"image": encoded}
         if run.players().num_classes:
-            np.savez_compressed(out, image=encoded, label=labels)
-        else:
-            np.savez_compressed(out, image=encoded)
+            arrays["label"] = labels
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+        storage.write(out, content.getvalue())
     elif points:
         raise UserError(f"--out = {out}: points need FILE.png or FILE.npz")
     else:

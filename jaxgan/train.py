@@ -1,10 +1,7 @@
 """The one training loop: build, restore, step, log, save."""
 
-import math
-import os
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,24 +10,28 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan import build, checkpoint, keys, parallel
+from jaxgan import build, checkpoint, data, keys, parallel, storage
 from jaxgan import config as configs
-from jaxgan.checkpoint import Checkpoints
-from jaxgan.data import PairPlan, Plan
-from jaxgan.errors import UserError
 from jaxgan.feed import Feed, feed
+from jaxgan.preconditions import alone_in, check_length, check_same_data
 from jaxgan.process import Profiler, StopSignals
+from jaxgan.processes import Link
+from jaxgan.saving import Checkpoints
 from jaxgan.types import Batch, Gan, GanState, Metrics
 from jaxgan.warm_start import warm_start
-from jaxgan.writers import Means, Writers
+from jaxgan.writers import Means, Silent, Writers
 
 
 class TrainingFailed(Exception):
     """A loss or a parameter is not finite: says where, and what was kept."""
 
 
-def train(config: ConfigDict, workdir: Path, profile: bool = False) -> int:
+def train(
+    config: ConfigDict, workdir: Path, profile: bool = False, link: Link | None = None
+) -> int:
     """Train all steps of the config, resuming where the workdir has a checkpoint.
+
+    With several processes each calls it, with its `link` to the others.
 
     Returns:
         0, or 128 + the signal's number after SIGTERM or SIGINT, once all is saved.
@@ -39,20 +40,19 @@ def train(config: ConfigDict, workdir: Path, profile: bool = False) -> int:
         UserError: the config, the data or the workdir is not usable.
         TrainingFailed: a loss is not finite.
     """
-    stored = workdir / "config.json"
-    if stored.exists():
-        configs.check_same_run(configs.load(workdir), config)
-    with StopSignals() as signals:
-        source = feed(config)
-        num_steps = build.num_steps(config, source.plan)
-        latest = checkpoint.steps_in(workdir / "checkpoints")[-1:]
-        if latest and latest[0] > num_steps:
-            raise UserError(
-                f"train.num_steps = {num_steps}: the run in {workdir} is at step "
-                f"{latest[0]} already"
-            )
+    link = link or Link()
+    parallel.start(link)
+    with StopSignals(link.count > 1) as signals, ExitStack() as stack:
+        stack.enter_context(alone_in(workdir, config, link))
+        with link.together():
+            source = feed(config, link.index, link.count)
+            num_steps = build.num_steps(config, source.plan)
+            check_length(workdir, num_steps)
+        check_same_data(config, source, link)
         devices = parallel.choose_devices(
-            config.parallel.devices, config.data.batch_size
+            config.parallel.devices,
+            config.data.batch_size,
+            config.train.accumulate_steps,
         )
         gan = build.gan(
             config,
@@ -61,17 +61,20 @@ def train(config: ConfigDict, workdir: Path, profile: bool = False) -> int:
             axis_name=parallel.axis_name(devices),
             epoch_examples=source.plan.num_examples,
         )
-        with ExitStack() as stack:
-            keep = config.train.keep_checkpoints
-            checkpoints = Checkpoints(workdir / "checkpoints", keep)
-            stack.callback(checkpoints.close)
-            state, loop = first_state(config, gan, source, checkpoints)
+        keep = config.train.keep_checkpoints
+        checkpoints = Checkpoints(workdir / "checkpoints", keep, link)
+        stack.callback(checkpoints.close)
+        state, loop = first_state(config, gan, source, checkpoints)
+        writers: Writers | Silent = Silent()
+        if link.first:
             # Only now, so that a mistake in the config leaves nothing behind it.
-            write_atomically(stored, configs.to_json(config))
+            storage.write(workdir / "config.json", configs.to_json(config))
             writers = Writers(workdir, int(state.step), num_steps)
-            stack.callback(writers.close)
-            run = Run(config, gan, source, num_steps, devices, checkpoints, writers)
-            return run.steps(state, loop, signals, profile)
+        stack.callback(writers.close)
+        run = Run(
+            config, workdir, gan, source, num_steps, devices, checkpoints, writers
+        )
+        return run.steps(state, loop, signals, profile)
 
 
 def first_state(
@@ -87,25 +90,10 @@ def first_state(
     params = state.critic.params
     build.check_critic(config, source.shape, source.num_classes, params)
     if config.train.init_from:
-        state = warm_start(state, Path(config.train.init_from))
+        state = warm_start(
+            state, storage.path(config.train.init_from, "train.init_from")
+        )
     return state, {"sums": {}, "counts": {}, "seconds": 0.0}
-
-
-def calls_from(
-    config: ConfigDict, plan: Plan | PairPlan, start: int, stop: int
-) -> Iterator[range]:
-    """Yield the steps of each call of the compiled function, from `start` to `stop`.
-
-    A call has `train.steps_per_call` steps, or one where those would cross a multiple
-    of it or mix steps of different numbers of critic steps.
-    """
-    step, size = start, config.train.steps_per_call
-    while step < stop:
-        call = range(step, step + size)
-        whole = step % size == 0 and call.stop <= stop
-        alike = whole and len({plan.critic_steps(s) for s in call}) == 1
-        yield call if alike else range(step, step + 1)
-        step += size if alike else 1
 
 
 class Run:
@@ -114,19 +102,22 @@ class Run:
     def __init__(
         self,
         config: ConfigDict,
+        workdir: Path,
         gan: Gan,
         source: Feed,
         num_steps: int,
         devices: list[jax.Device],
         checkpoints: Checkpoints,
-        writers: Writers,
+        writers: Writers | Silent,
     ):
         self.config = config
+        self.workdir = workdir
         self.source = source
         self.num_steps = num_steps
         self.devices = devices
         self.checkpoints = checkpoints
         self.writers = writers
+        self.first = jax.process_index() == 0  # the process that writes
         self.key = jax.random.key(config.train.seed)
         self.train_steps = parallel.compile_steps(gan, devices)
         self.sample = jax.jit(gan.sample)
@@ -153,17 +144,21 @@ class Run:
         if start == self.num_steps:
             self.writers.say(f"finished at step {start}; nothing to do")
             return 0
-        self.say_start(start)
-        calls = list(calls_from(self.config, self.source.plan, start, self.num_steps))
+        stats = state.generator.batch_stats, state.critic.batch_stats
+        self.say_start(start, bool(jax.tree.leaves(stats)))
+        calls = list(
+            data.calls(self.source.plan, train.steps_per_call, start, self.num_steps)
+        )
         state = parallel.replicate(state, self.devices)
-        profiler = Profiler(self.writers.workdir / "profile" if profile else None)
+        profiler = Profiler(self.workdir / "profile" if profile else None)
         batches = self.source.batches(calls)
         for number, (call, batch) in enumerate(zip(calls, batches, strict=True)):
             profiler.before(number)
             state = self.take(call, batch, state)
             profiler.after(number, state)
             step, last = call.stop, call.stop == self.num_steps
-            stopping = signals.received != 0 and not last
+            received = signals.stopping(number)
+            stopping = received != 0 and not last
             self.checkpoints.poll()
             if last or step % train.log_steps == 0:
                 self.log(step, state)
@@ -172,20 +167,24 @@ class Run:
             if last or stopping or due(step, train.checkpoint_steps):
                 self.save(step, state)
             if stopping:
-                return self.stopped(step, signals.received)
+                return self.stopped(step, received)
         self.checkpoints.wait()
-        self.writers.say(f"done: {self.num_steps} steps in {self.writers.workdir}")
+        self.writers.say(f"done: {self.num_steps} steps in {self.workdir}")
         return 0
 
-    def say_start(self, step: int) -> None:
+    def say_start(self, step: int, has_batch_norm: bool) -> None:
         """Say from where, on what and in which folder."""
         where = f"from step {step}" if step else "from the start"
-        count, platform = len(self.devices), self.devices[0].platform
-        plural = "s" if count > 1 else ""
-        self.writers.say(
-            f"training {where} on {count} {platform} device{plural} in "
-            f"{self.writers.workdir}"
+        devices = parallel.in_words(
+            self.devices, self.config.data.batch_size, self.config.parallel.devices
         )
+        self.writers.say(f"training {where} on {devices} in {self.workdir}")
+        parts = self.config.train.accumulate_steps
+        if parts > 1 and has_batch_norm:
+            self.writers.say(
+                f"train.accumulate_steps = {parts}: BatchNorm normalises within each "
+                "part of a batch, so this is not the run without accumulation"
+            )
 
     def stopped(self, step: int, number: int) -> int:
         """Wait for the checkpoint, say where it is, and return the exit code."""
@@ -202,8 +201,8 @@ class Run:
         self.waiting.append((call.start, metrics))
         if len(self.waiting) > 1:
             jax.block_until_ready(self.waiting[-2][1])
-        # Leaves are [steps, n_critic, b, ...].
-        self.images += math.prod(next(iter(batch.values())).shape[:3])
+        plan = self.source.plan
+        self.images += len(call) * plan.critic_steps(call.start) * plan.batch_size
         self.steps_taken += len(call)
         self.writers.advance(len(call))
         return state
@@ -240,20 +239,25 @@ class Run:
         self.seconds += elapsed
         rate = self.images / elapsed
         left = elapsed / max(1, self.steps_taken) * (self.num_steps - step)
+        values = self.means.take()
+        self.clock, self.images, self.steps_taken = time.perf_counter(), 0, 0
+        if not self.first:
+            return
         key = jax.random.fold_in(self.key, keys.HELDOUT)
         alone = parallel.on_one_device(state)
         heldout = jax.device_get(self.evaluate(alone, self.source.heldout, key))
         for name, value in heldout.items():
             if not np.isfinite(value):
                 raise self.failure(step, name)
-        values = self.means.take() | {n: float(v) for n, v in heldout.items()}
+        values |= {n: float(v) for n, v in heldout.items()}
         values["seconds"] = round(self.seconds, 3)
         values["images_per_second"] = round(rate, 1)
         self.writers.metrics(step, values, left)
-        self.clock, self.images, self.steps_taken = time.perf_counter(), 0, 0
 
     def draw(self, step: int, state: GanState) -> None:
         """Write the picture of samples from the run's fixed examples."""
+        if not self.first:
+            return
         key = jax.random.fold_in(self.key, keys.SAMPLES)
         alone = parallel.on_one_device(state)
         drawn = self.sample(alone, self.source.fixed, key)
@@ -279,11 +283,3 @@ class Run:
 def due(step: int, every: int) -> bool:
     """Return whether `step` is a multiple of `every`; 0 is never."""
     return every > 0 and step % every == 0
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that it is never seen half written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)

@@ -91,8 +91,9 @@ def check(values: flags.FlagValues) -> None:
         text = values[name].value
         if not text:
             raise UserError(f"--{name}: needed")
-        if "://" in text:
-            raise UserError(f"--{name} = {text}: must be on this machine")
+    for name in ("input", "output", "weights"):
+        if "://" in (values[name].value or ""):
+            raise UserError(f"--{name} = {values[name].value}: must be on this machine")
     if values.workdir and not values.direction:
         raise UserError("--direction: needed, a2b or b2a")
     if values.direction not in (None, "", "a2b", "b2a"):
@@ -103,10 +104,10 @@ def check(values: flags.FlagValues) -> None:
 
 def load(values: flags.FlagValues) -> Any:
     """Return the generator that the flags name."""
-    from jaxgan import translating
+    from jaxgan import cli, translating
 
     if values.workdir:
-        workdir = Path(values.workdir)
+        workdir = cli.workdir(values.workdir)
         return translating.of_run(workdir, values.direction, values.step)
     return translating.of_weights(Path(values.weights), values.direction)
 

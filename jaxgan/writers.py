@@ -3,7 +3,6 @@
 import datetime
 import importlib.util
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgan import images
+from jaxgan import images, storage
 
 SHOWN = (
     "critic/wasserstein",
@@ -85,8 +84,7 @@ class Writers:
     def metrics(self, step: int, values: Mapping[str, float], left: float) -> None:
         """Write one line of metrics; `left` is the time left in seconds."""
         line = {"step": step} | {name: values[name] for name in sorted(values)}
-        with open(self._path, "a") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
+        storage.append(self._path, json.dumps(line, allow_nan=False) + "\n")
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
@@ -122,6 +120,25 @@ class Writers:
             self._bar.close()
 
 
+class Silent:
+    """Writes nothing: what all processes but the first have for `Writers`."""
+
+    def advance(self, steps: int) -> None:
+        """Do nothing."""
+
+    def metrics(self, step: int, values: Mapping[str, float], left: float) -> None:
+        """Do nothing."""
+
+    def picture(self, step: int, name: str, picture: np.ndarray) -> None:
+        """Do nothing."""
+
+    def say(self, text: str) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 def cut_lines_after(path: Path, step: int) -> None:
     """Drop the lines of `metrics.jsonl` after `step`, and a last line cut short.
 
@@ -137,6 +154,4 @@ def cut_lines_after(path: Path, step: int) -> None:
         except ValueError:
             break
         kept.append(line)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(line + "\n" for line in kept))
-    os.replace(temporary, path)
+    storage.write(path, "".join(line + "\n" for line in kept))

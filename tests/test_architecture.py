@@ -27,6 +27,7 @@ LAYERS = [
     VERBS,
     {"cli"},
     {"train", "describe", "scores"},
+    {"preconditions"},
     {"sampling", "writers", "checks", "feed", "warm_start", "trained", "translating"},
     {"evaluation"},
     {"build"},
@@ -36,11 +37,11 @@ LAYERS = [
 # Where a config may be known: down to the place where a Gan is built.
 KNOW_CONFIGS = VERBS | {
     "cli", "config", "train", "describe", "scores", "sampling", "evaluation", "build",
-    "checks", "feed", "trained",
+    "checks", "feed", "trained", "preconditions",
 }  # fmt: skip
 NEEDED_ELSEWHERE = {
     "grain", "sklearn", "tqdm", "tensorboardX", "tensorflow", "tensorflow_datasets",
-    "torch", "matplotlib", "imagecodecs", "tifffile",
+    "torch", "matplotlib", "imagecodecs", "tifffile", "gcsfs", "fsspec", "etils",
 }  # fmt: skip
 # The loop is the longest module (design): it is read from top to bottom.
 LONGER = {"train": 300}

@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgan import checkpoint, checksums
-from jaxgan.checkpoint import Checkpoints
+from jaxgan import checkpoint, checksums, saving
 from jaxgan.checkpoint import digest as checkpoint_digest
 from jaxgan.errors import UserError
+from jaxgan.saving import Checkpoints, SaveFailed
 from jaxgan.types import GanState, Network
 
 
@@ -96,7 +96,7 @@ def test_killed_before_the_sums_a_damaged_checkpoint_is_not(saved, monkeypatch):
     fails, whose complaints ("Event loop is closed") then fail a test at random.
     """
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "digest", lambda _: checkpoint_digest(state(9)))
+        patch.setattr(saving, "digest", lambda _: checkpoint_digest(state(9)))
         saved.save(5, state(5), {})
         saved.wait()
     (saved.directory / "5" / checksums.SUMS).unlink()
@@ -111,9 +111,9 @@ def test_nothing_sound_is_none(saved):
 
 
 def test_full_disk_is_said_and_nothing_is_lost(saved, monkeypatch):
-    usage = checkpoint.shutil.disk_usage(saved.directory)._replace(free=1000)
-    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(checkpoint.SaveFailed, match=r"no space left.*step 4 is kept"):
+    usage = saving.shutil.disk_usage(saved.directory)._replace(free=1000)
+    monkeypatch.setattr(saving.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(SaveFailed, match=r"no space left.*step 4 is kept"):
         saved.save(5, state(5), {})
     monkeypatch.undo()
     assert same(saved.restore(state(0))[0], state(4))

@@ -12,8 +12,8 @@ from flax.traverse_util import flatten_dict
 
 from jaxgan import build, convert, torch_files, upstream, upstream_keys, weights
 from jaxgan import config as configs
-from jaxgan.checkpoint import Checkpoints
 from jaxgan.errors import UserError
+from jaxgan.saving import Checkpoints
 
 RESNET = {
     "name": "resnet_1blocks", "channels": 3, "width": 2, "norm": "instance",

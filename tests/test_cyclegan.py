@@ -413,64 +413,23 @@ def test_translations_and_psnr_are_those_of_the_moving_average():
         assert scores[f"heldout/psnr_{name}"] == pytest.approx(decibels), name
 
 
-# One device and many
+# One device and many (test_devices.py has the rest)
 
 
-def test_eight_devices_equal_one(plain_convolutions):
-    config = small(
-        batch_size=8,
-        gan__pool_size=10,
-        gan__ema_decay=0.9,
-        generator__norm="batch",
-        generator__dropout=True,
-        critic__norm="batch",
-        **both_optimizers(
-            name="sgd", learning_rate=0.05, constant_steps=0, decay_steps=0
-        ),
-    )
-    results = []
-    for count in (1, 8):
-        devices = jax.devices()[:count]
-        gan = build.gan(config, SHAPE, axis_name=parallel.axis_name(devices))
-        before = drawn_state(gan)
-        state = parallel.replicate(before, devices)
-        steps = parallel.compile_steps(gan, devices)
-        results.append(parallel.to_host(steps(state, batches(2, 8), KEY)))
-    one, eight = results
-    assert largest_difference(before.generator, one[0].generator) > 1e-3
-    assert largest_difference(before.critic, one[0].critic) > 1e-3
-    assert largest_difference(one, eight) < 1e-9
-    assert one[0].memory["pool"]["a"]["count"] == 10
-
-
-def under_vmap(shares=4):
-    """Return one step of wgan_gp by shares of a batch of 8, and alone.
-
-    Unlike pmap, vmap raises where an output could differ between the shares.
-    """
+def test_a_penalised_step_by_shares_of_the_batch_is_the_same():
+    """Unlike pmap, vmap raises where an output could differ between the shares."""
     batch = {name: x[0] for name, x in batches(1, 8, TINY).items()}
     alone = affine_gan(adversarial="wgan_gp", **PENALTY)
     gan = affine_gan("device", adversarial="wgan_gp", **PENALTY)
     step = jax.vmap(
         gan.train_step, axis_name="device", in_axes=(None, 0, None), out_axes=None
     )
-    split = parallel.shard({name: x[None] for name, x in batch.items()}, shares)
+    split = parallel.shard({name: x[None] for name, x in batch.items()}, 4)
     split = {name: x[:, 0] for name, x in split.items()}
     state = affine_state(alone)
-    return (
-        jax.jit(step)(state, split, KEY),
-        jax.jit(alone.train_step)(state, batch, KEY),
-    )
-
-
-def test_a_step_by_shares_of_the_batch_is_the_same():
-    assert largest_difference(*under_vmap()) < 1e-12
-
-
-def test_an_average_over_devices_that_is_missing_is_caught(monkeypatch):
-    monkeypatch.setattr(turns.lax, "pmean", lambda tree, axis_name: tree)
-    with pytest.raises(ValueError, match="vmap has mapped output"):
-        under_vmap()
+    by_shares = jax.jit(step)(state, split, KEY)
+    whole = jax.jit(alone.train_step)(state, batch, KEY)
+    assert largest_difference(by_shares, whole) < 1e-12
 
 
 # The work of a step

@@ -1,24 +1,88 @@
-"""launch.sh in a copied folder: Python is a stub that logs its calls; no network."""
+"""launch.sh in a copied folder: Python, gcloud and Slurm are stubs that log calls.
 
+No network; what would run on another machine runs here, in a folder of its own.
+"""
+
+import re
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-LAUNCH = Path(__file__).parents[1] / "launch.sh"
+ROOT = Path(__file__).parents[1]
+
+# What each stub begins with: one record a call, in one write.
+LOG = r"""#!/usr/bin/env bash
+printf '%s\x1f' "$0" "$@" $'\x1e' >> "$CALLS"
+"""
 
 # Stands for python3 and, copied there by `-m venv`, for .venv/bin/python.
-PYTHON = """#!/usr/bin/env bash
-echo "$0 $*" >> "$CALLS"
+PYTHON = (
+    LOG
+    + r"""
+id=${*: -1} id=${id#--process_id=}
 case "$*" in
+  "-c import socket"*) echo 45678 ;;
   -c*) echo "${STUB_VERSION:-3.12.1}"; [[ ${STUB_VERSION:-3.12.1} != 3.10* ]] ;;
   "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+  "-m uv venv "*) mkdir -p "${*: -1}/bin" && cp "$0" "${*: -1}/bin/python" ;;
   "-m pip --version") [[ -z ${STUB_NO_PIP:-} ]] ;;
   "-m pip install"*) exit "${STUB_PIP_EXIT:-0}" ;;
-  "-m jaxgan.main"*) echo trained; exit "${STUB_TRAIN_EXIT:-0}" ;;
+  "-m jaxgan.main"*)
+    echo "trained${CUDA_VISIBLE_DEVICES+ on $CUDA_VISIBLE_DEVICES}"
+    [[ ${STUB_WAITS:-none} =~ ^($id|all)$ ]] || exit "${STUB_TRAIN_EXIT:-0}"
+    code=0
+    trap 'echo "$id INT" >> "$CALLS.signals"; code=130' INT
+    trap 'echo "$id TERM" >> "$CALLS.signals"; code=143' TERM
+    echo > "$CALLS.waits.$id"
+    for ((i = 0; i < 600; i++)); do
+      sleep 0.05
+      if [[ -f $CALLS.pkill ]]; then exit 143; fi
+      # Not at once, for a second signal would be one too many.
+      if ((code)); then sleep 0.3; [[ -n ${STUB_HANGS:-} ]] || exit "$code"; fi
+    done ;;
 esac
 """
+)
+
+# Runs what ssh would as one of the workers, in a folder that stands for its home. The
+# words of the command are split and joined by spaces, as gcloud and ssh do it.
+GCLOUD = (
+    LOG
+    + r"""
+worker=all
+for word in "$@"; do
+  case $word in
+    --worker=*) worker=${word#*=} ;;
+    --command=*) command=${word#*=} ;;
+  esac
+done
+[[ $worker != all ]] || worker='*'
+case $4 in
+  describe) echo "${STUB_ADDRESSES-10.0.0.1}"; exit "${STUB_DESCRIBE_EXIT:-0}" ;;
+  scp) for home in "$HOMES"/$worker; do cp "$5" "$home/${6#*:}"; done ;;
+  ssh)
+    code=0
+    for home in "$HOMES"/$worker; do
+      (cd "$home" && HOME=$home bash -c "$command") || code=$?
+    done
+    exit "$code" ;;
+esac
+"""
+)
+
+# The words before the command are srun's own; both processes run one after the other.
+SRUN = (
+    LOG
+    + r"""
+while [[ $1 == --* ]]; do shift; done
+for SLURM_PROCID in 0 1; do export SLURM_PROCID; "$@" || exit; done
+"""
+)
 
 
 class Folder:
@@ -28,9 +92,12 @@ class Folder:
         self.repo = root / "my project"
         self.bin = root / "bin"
         self.calls = root / "calls"
+        self.homes = root / "homes"
         (self.repo / "configs").mkdir(parents=True)
         self.bin.mkdir()
-        shutil.copy(LAUNCH, self.repo)
+        for worker in ("0", "1"):
+            (self.homes / worker).mkdir(parents=True)
+        shutil.copy(ROOT / "launch.sh", self.repo)
         (self.repo / "pyproject.toml").write_text("[project]\n")
         (self.repo / "configs" / "wgan.py").touch()
         (self.repo / "configs" / "wgan_gp.py").touch()
@@ -38,31 +105,74 @@ class Folder:
         self.python = f"{self.venv}/bin/python"
         self.add("python3", PYTHON)
         self.add("nvidia-smi", "#!/usr/bin/env bash\nexit 9\n")  # hides a real one
+        # These too: what they are given must never reach a real one.
+        self.add("pkill", LOG + '[[ -f $CALLS.waits.0 ]] && touch "$CALLS.pkill"\n')
+        self.add("pgrep", LOG + "exit 1\n")
+        self.add("gcloud", GCLOUD)
+        self.add("sbatch", LOG + 'cat > "$CALLS.job"; echo Submitted batch job 4097\n')
+        self.add("srun", SRUN)
+        self.add("scontrol", LOG + '[[ $1 != show ]] || printf "%s\\n" node7 node8\n')
 
     def add(self, name: str, script: str) -> None:
         (self.bin / name).write_text(script)
         (self.bin / name).chmod(0o755)
 
-    def launch(self, *arguments: str, cwd: Path | None = None, **variables: str):
-        """Return (exit code, stdout, stderr, the stubs' calls) of one launch."""
-        self.calls.unlink(missing_ok=True)
-        environment = {
+    def environment(self, **variables: str) -> dict[str, str]:
+        return {
             "PATH": f"{self.bin}:/usr/bin:/bin",
             "CALLS": str(self.calls),
+            "HOMES": str(self.homes),
             **variables,
         }
+
+    def read_calls(self) -> list[list[str]]:
+        """Return the words of each call of a stub so far."""
+        text = self.calls.read_text() if self.calls.exists() else ""
+        return [call.split("\x1f")[:-1] for call in text.split("\x1e\x1f")[:-1]]
+
+    def launch(self, *arguments: str, cwd: Path | None = None, **variables: str):
+        """Return (exit code, stdout, stderr, the stubs' calls) of one launch.
+
+        A call is its words with spaces between, without the lines after the first.
+        """
+        self.calls.unlink(missing_ok=True)
         done = subprocess.run(
             [self.repo / "launch.sh", *arguments],
             cwd=cwd or self.repo,
-            env=environment,
+            env=self.environment(**variables),
             capture_output=True,
             text=True,
             timeout=30,
         )
-        calls = self.calls.read_text().splitlines() if self.calls.exists() else []
-        # The version check is a program of several lines; only its first is kept.
-        calls = [call for call in calls if not call.startswith(("print(", "sys."))]
+        calls = [" ".join(words).splitlines()[0] for words in self.read_calls()]
         return done.returncode, done.stdout, done.stderr, calls
+
+    def start(self, *command: str, **variables: str) -> subprocess.Popen[str]:
+        """Start `command`; returns when two processes stand and wait for a signal."""
+        process = subprocess.Popen(
+            command,
+            cwd=self.repo,
+            env=self.environment(STUB_WAITS="all", **variables),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in ("0", "1"):
+            while not Path(f"{self.calls}.waits.{number}").exists():
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.02)
+        return process
+
+    def signals(self) -> list[str]:
+        """Return 'PROCESS SIGNAL' for each signal that a process got."""
+        return sorted(Path(f"{self.calls}.signals").read_text().splitlines())
+
+    def be_impatient(self) -> None:
+        """Give the others one second, not sixty, after one process has failed."""
+        script = (self.repo / "launch.sh").read_text()
+        assert "\ngrace=60 #" in script
+        (self.repo / "launch.sh").write_text(script.replace("grace=60", "grace=1"))
 
 
 @pytest.fixture
@@ -165,6 +275,7 @@ def test_help_explains(folder):
     code, out, _, calls = folder.launch("--help")
     assert (code, calls) == (0, [])
     assert out.startswith("Usage: ./launch.sh [--print] CONFIG[:VARIANT] [FLAG ...]\n")
+    assert max(len(line) for line in out.splitlines()) <= 88
 
 
 @pytest.mark.parametrize(
@@ -207,3 +318,454 @@ def test_another_python_can_be_named(folder):
     code, _, err, _ = folder.launch("configs/wgan.py", PYTHON="python9")
     assert code == 2
     assert err.startswith("jaxgan: error: python9: not found; Python 3.11 or newer")
+
+
+def flags_of_training(folder):
+    """Return the flags of each call that trains, in the order of --process_id."""
+    calls = [call for call in folder.read_calls() if call[1:3] == ["-m", "jaxgan.main"]]
+    return sorted((call[3:] for call in calls), key=lambda flags: flags[-1])
+
+
+# Several processes on this machine
+
+
+def test_processes_train_together(folder):
+    code, out, _, _ = folder.launch(
+        "--processes", "2", "configs/wgan.py:toy", "--x=a b"
+    )
+    assert (code, out) == (0, "trained\n")
+    assert (folder.repo / "logs/wgan-toy/process-1.log").read_text() == "trained\n"
+    given = ["--config=configs/wgan.py:toy", "--x=a b"]
+    together = ["--coordinator=127.0.0.1:45678", "--num_processes=2"]
+    assert flags_of_training(folder) == [
+        [*given, *together, "--process_id=0"],
+        [*given, *together, "--process_id=1"],
+    ]
+
+
+def test_logs_are_filed_under_the_workdir_and_grow(folder):
+    for _ in range(2):
+        folder.launch("configs/wgan.py", "--workdir=runs/a b/", "--processes=2")
+    log = folder.repo / "logs/a b/process-1.log"
+    assert log.read_text() == "trained\n" * 2
+
+
+def test_processes_share_the_gpus(folder):
+    listed = "".join(f"GPU {i}: Some GPU (UUID: {i})\\n  MIG\\n" for i in range(4))
+    folder.add("nvidia-smi", f"#!/usr/bin/env bash\nprintf '{listed}'\n")
+    _, out, _, calls = folder.launch("--processes", "2", "configs/wgan.py")
+    assert f"{folder.python} -m pip install -e {folder.repo}[cuda]" in calls
+    log = folder.repo / "logs/wgan/process-1.log"
+    assert (out, log.read_text()) == ("trained on 0,1\n", "trained on 2,3\n")
+
+    code, out, err, calls = folder.launch("--processes", "3", "configs/wgan.py")
+    assert (code, out, calls) == (2, "", [])
+    assert err.startswith("jaxgan: error: --processes = 3: must divide the 4 GPUs ")
+
+    visible = {"CUDA_VISIBLE_DEVICES": "5,3,1"}
+    log.unlink()
+    _, out, _, _ = folder.launch("--processes", "3", "configs/wgan.py", **visible)
+    assert (out, log.read_text()) == ("trained on 5\n", "trained on 3\n")
+
+
+def test_a_process_that_fails_ends_the_others(folder):
+    folder.be_impatient()
+    options = {"STUB_WAITS": "0", "STUB_TRAIN_EXIT": "3"}
+    code, _, err, _ = folder.launch("--processes", "2", "configs/wgan.py", **options)
+    assert code == 3
+    assert "jaxgan: process 1 ended with exit code 3; the logs are in logs/wgan" in err
+    assert folder.signals() == ["0 TERM"]
+
+
+def test_a_process_that_hangs_is_killed(folder):
+    folder.be_impatient()
+    options = {"STUB_WAITS": "0", "STUB_TRAIN_EXIT": "3", "STUB_HANGS": "1"}
+    code, _, err, _ = folder.launch("--processes", "2", "configs/wgan.py", **options)
+    assert code == 3
+    said = [line for line in err.splitlines() if line.startswith("jaxgan: SIG")]
+    assert [line.split()[1] for line in said] == ["SIGTERM", "SIGKILL"]
+
+
+@pytest.mark.parametrize(("number", "name"), [(2, "INT"), (15, "TERM"), (1, "TERM")])
+def test_a_signal_is_passed_on_to_all_once(folder, number, name):
+    process = folder.start("./launch.sh", "--processes", "2", "configs/wgan.py")
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode == (130 if name == "INT" else 143)
+    assert folder.signals() == [f"0 {name}", f"1 {name}"]
+
+
+def test_sigquit_leaves_nothing_behind(folder):
+    process = folder.start("./launch.sh", "--processes", "2", "configs/wgan.py")
+    process.send_signal(signal.SIGQUIT)
+    process.communicate(timeout=30)  # the end of its output, which they share
+    assert process.returncode == 128 + signal.SIGKILL
+
+
+# Runs its arguments on a terminal of their own, and types what it reads from stdin.
+TERMINAL = """
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+os.write(terminal, sys.stdin.buffer.read())
+try:
+    while os.read(terminal, 1024):
+        pass
+except OSError:
+    pass
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_ctrl_c_in_a_terminal_reaches_all_once(folder):
+    launch = ["./launch.sh", "--processes", "2", "configs/wgan.py"]
+    process = folder.start(sys.executable, "-c", TERMINAL, *launch)
+    process.communicate("\x03", timeout=30)
+    assert process.returncode == 130
+    assert folder.signals() == ["0 INT", "1 INT"]
+
+
+# A Cloud TPU
+
+POD = ["--tpu", "pod", "--zone", "z1", "--project=p"]
+WHERE = "--zone=z1 --project=p"
+TWO = {"STUB_ADDRESSES": "10.0.0.7;10.0.0.8"}
+
+
+def git(folder, *arguments):
+    subprocess.run(["git", "-C", folder.repo, *arguments], check=True)
+
+
+def test_every_worker_of_a_pod_trains(folder):
+    flags = ["--workdir=gs://b/run", "--x=a  'b'"]
+    code, out, _, _ = folder.launch(*POD, "configs/wgan.py:toy", *flags, **TWO)
+    assert code == 0
+    vm = f"{folder.bin}/gcloud compute tpus tpu-vm"
+    gcloud = [
+        " ".join(call).splitlines()[0]
+        for call in folder.read_calls()
+        if call[0] == f"{folder.bin}/gcloud"
+    ]
+    assert gcloud[:3] == [
+        f"{vm} describe pod {WHERE} --format=value(networkEndpoints[].ipAddress)",
+        f"{vm} scp logs/run/code.tar.gz pod:jaxgan.tar.gz {WHERE} --worker=all",
+        f"{vm} ssh pod {WHERE} --worker=all --command=set -e",
+    ]
+    train = "--command=cd jaxgan && ACCELERATOR=tpu bash code/launch.sh "
+    assert sorted(line.partition(train)[0] for line in gcloud[3:]) == [
+        f"{vm} ssh pod {WHERE} --worker=0 ",
+        f"{vm} ssh pod {WHERE} --worker=1 ",
+    ]
+    given = ["--config=code/configs/wgan.py:toy", *flags]
+    together = ["--coordinator=10.0.0.7:8476", "--num_processes=2"]
+    assert flags_of_training(folder) == [
+        [*given, *together, "--process_id=0"],
+        [*given, *together, "--process_id=1"],
+    ]
+    code = folder.homes / "1/jaxgan/code"
+    assert [str(code / ".venv/bin/python"), *["-m", "pip", "install", "-e"]] == next(
+        call[:-1] for call in folder.read_calls() if call[-1] == f"{code}[tpu,gcs]"
+    )
+    logs = [folder.repo / f"logs/run/worker-{worker}.log" for worker in (0, 1)]
+    assert [log.read_text().splitlines()[-1] for log in logs] == ["trained"] * 2
+    assert out == logs[0].read_text()
+    assert not folder.venv.exists()
+
+
+def test_a_second_launch_on_a_tpu_only_brings_the_code(folder):
+    config = folder.repo / "configs" / "wgan.py"
+    (folder.repo / "configs" / "old.py").touch()
+    folder.launch(*POD, "configs/wgan.py")
+    run = folder.homes / "0/jaxgan/runs/wgan"
+    run.mkdir(parents=True)
+    (folder.repo / "configs" / "old.py").unlink()
+    config.write_text("changed")
+    code, _, _, calls = folder.launch(*POD, "configs/wgan.py")
+    assert code == 0
+    assert not [call for call in calls if "-m pip" in call or "-m venv" in call]
+    copied = folder.homes / "0/jaxgan/code"
+    assert (copied / "configs/wgan.py").read_text() == "changed"
+    assert not (copied / "configs/old.py").exists()
+    assert (copied / ".venv/bin/python").exists()
+    assert run.exists()
+
+
+@pytest.mark.parametrize("checkout", [True, False])
+def test_the_code_is_copied_without_what_was_made_here(folder, checkout):
+    for name in ("runs/wgan/x", ".venv/x", "data/x", "a b/é.py", "gone.py"):
+        (folder.repo / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder.repo / name).touch()
+    if checkout:
+        (folder.repo / ".gitignore").write_text("/runs/\n/.venv/\n/data/\n/logs/\n")
+        git(folder, "init", "-q")
+        git(folder, "add", "gone.py", "launch.sh", "configs")
+        (folder.repo / "gone.py").unlink()
+    assert folder.launch(*POD, "configs/wgan.py")[0] == 0
+    code = folder.homes / "0/jaxgan/code"
+    found = {path.name for path in code.iterdir()} - {".gitignore", ".venv"}
+    expected = {"launch.sh", "pyproject.toml", "configs", "a b"}
+    assert found == expected | (set() if checkout else {"data", "gone.py"})
+    assert (code / "a b/é.py").exists()
+    assert not (code / ".venv/x").exists()
+
+
+def test_an_earlier_launch_on_a_tpu_is_ended_first(folder):
+    Path(f"{folder.calls}.waits.0").touch()
+    _, out, err, calls = folder.launch(*POD, "configs/wgan.py")
+    ends = [call for call in calls if "/pkill " in call or "/pgrep " in call]
+    assert [call.removeprefix(f"{folder.bin}/") for call in ends] == [
+        "pkill -TERM -f jaxgan[.]main",
+        "pgrep -f jaxgan[.]main",
+        "pkill -KILL -f jaxgan[.]main",
+    ] * len(list(folder.homes.iterdir()))
+    assert "ending what an earlier launch left running" in err
+    assert out.endswith("trained\n")
+
+
+def test_an_old_python_on_a_tpu_is_not_used(folder):
+    _, _, _, calls = folder.launch(*POD, "configs/wgan.py", STUB_VERSION="3.10.12")
+    made = [call.partition(" ")[2] for call in calls if "uv" in call]
+    assert made == [
+        "-m pip install --user uv",
+        "-m uv venv --seed --python 3.12 code/.venv",
+    ] * len(list(folder.homes.iterdir()))
+
+
+def test_a_worker_that_fails_ends_the_others(folder):
+    folder.be_impatient()
+    options = {"STUB_WAITS": "0", "STUB_TRAIN_EXIT": "3", **TWO}
+    flags = ["configs/wgan.py", "--workdir=gs://b/run"]
+    code, _, err, calls = folder.launch(*POD, *flags, **options)
+    assert code == 3
+    assert "jaxgan: process 1 ended with exit code 3; the logs are in logs/run" in err
+    assert f"{folder.bin}/pkill -TERM -f jaxgan[.]main" in calls[-2:]
+
+
+def test_a_signal_is_passed_on_to_the_workers(folder):
+    flags = ["configs/wgan.py", "--workdir=gs://b/run"]
+    process = folder.start("./launch.sh", *POD, *flags, **TWO)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    # The stub of pkill has training end as after SIGTERM.
+    assert process.returncode == 143
+    passed_on = [call for call in folder.read_calls() if "pkill -INT" in call[-1]]
+    assert passed_on == [
+        [
+            *f"{folder.bin}/gcloud compute tpus tpu-vm ssh pod {WHERE}".split(),
+            "--worker=all",
+            "--command=pkill -INT -f 'jaxgan[.]main' || true",
+        ]
+    ]
+
+
+def test_several_workers_need_a_workdir_that_all_see(folder):
+    code, out, err, calls = folder.launch(*POD, "configs/wgan.py", **TWO)
+    assert (code, out, len(calls)) == (2, "", 1)
+    assert err == (
+        "jaxgan: error: --workdir = nothing: 2 workers need one that all of them see, "
+        "--workdir=gs://BUCKET/...\n"
+    )
+    assert folder.launch(*POD, "configs/wgan.py", "--workdir", "x", **TWO)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"STUB_DESCRIBE_EXIT": "1"}, "--tpu = pod: cannot be described: see above"),
+        ({"STUB_ADDRESSES": ""}, "--tpu = pod: has no workers now"),
+    ],
+)
+def test_a_tpu_that_is_not_there(folder, options, message):
+    code, out, err, calls = folder.launch(*POD, "configs/wgan.py", **options)
+    assert (code, out, len(calls)) == (1, "", 1)
+    assert err == f"jaxgan: error: {message}\n"
+
+
+def test_a_config_that_is_not_copied_is_refused(folder, tmp_path):
+    (tmp_path / "mine.py").touch()
+    code, _, err, calls = folder.launch(*POD, "../mine.py")
+    assert (code, calls) == (2, [])
+    assert err.startswith("jaxgan: error: CONFIG = ../mine.py: must be inside ")
+
+
+# Slurm
+
+SLURM = ["--slurm", "--nodes=2", "--comment=a b", "configs/wgan.py:toy", "--x=a  'b'"]
+
+
+def run_job(folder, **variables):
+    """Run the submitted script as Slurm would; returns its exit code."""
+    folder.calls.unlink()
+    variables |= {
+        "SLURM_JOB_ID": "4097",
+        "SLURM_JOB_NODELIST": "node[7-8]",
+        "SLURM_JOB_NUM_NODES": "2",
+    }
+    return subprocess.run(
+        ["bash", f"{folder.calls}.job"],
+        cwd=folder.repo,
+        env=folder.environment(**variables),
+    ).returncode
+
+
+def test_a_job_is_submitted(folder):
+    code, out, _, calls = folder.launch(*SLURM)
+    assert (code, out) == (0, "Submitted batch job 4097\n")
+    assert calls[-2].startswith(f"{folder.python} -m pip install")
+    assert folder.read_calls()[-1] == [
+        f"{folder.bin}/sbatch",
+        "--ntasks-per-node=1",
+        "--requeue",
+        "--signal=TERM@120",
+        "--open-mode=append",
+        "--job-name=wgan-toy",
+        "--output=logs/wgan-toy/%j.log",
+        "--nodes=2",
+        "--comment=a b",
+    ]
+    assert (folder.repo / "logs/wgan-toy").is_dir()
+
+
+def test_a_job_trains_on_every_node(folder):
+    folder.launch(*SLURM)
+    assert run_job(folder) == 0
+    given = ["--config=configs/wgan.py:toy", "--x=a  'b'"]
+    together = ["--coordinator=node7:61441", "--num_processes=2"]
+    assert flags_of_training(folder) == [
+        [*given, *together, "--process_id=0"],
+        [*given, *together, "--process_id=1"],
+    ]
+    calls = folder.read_calls()
+    assert calls[0][1:] == ["show", "hostnames", "node[7-8]"]
+    assert calls[1][:7] == [
+        f"{folder.bin}/srun",
+        "--ntasks=2",
+        "--ntasks-per-node=1",
+        "--kill-on-bad-exit=0",
+        "--wait=300",
+        "--open-mode=append",
+        "--output=logs/wgan-toy/%j-%t.log",
+    ]
+
+
+@pytest.mark.parametrize(("code", "requeued"), [(143, True), (1, False), (0, False)])
+def test_a_job_that_was_stopped_is_queued_again(folder, code, requeued):
+    folder.launch(*SLURM)
+    assert run_job(folder, STUB_TRAIN_EXIT=str(code)) == code
+    again = [f"{folder.bin}/scontrol", "requeue", "4097"]
+    assert (again in folder.read_calls()) == requeued
+
+
+def test_a_job_takes_the_cpus_that_were_asked_for(folder):
+    folder.launch(*SLURM)
+    folder.add("srun", "#!/usr/bin/env bash\n[[ $SRUN_CPUS_PER_TASK == 12 ]]\n")
+    assert run_job(folder, SLURM_CPUS_PER_TASK="12") == 0
+
+
+@pytest.mark.parametrize("option", ["--gpus-per-node=8", "--gres=gpu:8", "-G8"])
+def test_cuda_is_installed_for_a_job_with_gpus(folder, option):
+    _, _, _, calls = folder.launch("--slurm", option, "configs/wgan.py")
+    assert f"{folder.python} -m pip install -e {folder.repo}[cuda]" in calls
+
+
+def test_a_job_that_is_refused(folder):
+    folder.add("sbatch", "#!/usr/bin/env bash\necho 'no such partition' >&2; exit 1\n")
+    code, _, err, _ = folder.launch("--slurm", "configs/wgan.py")
+    assert code == 1
+    assert err.endswith("jaxgan: error: the job could not be submitted: see above\n")
+
+
+# All of them
+
+
+@pytest.mark.parametrize("mode", [["--processes", "2"], POD, SLURM[:3]])
+def test_print_runs_nothing_in_any_mode(folder, mode):
+    flags = ["configs/wgan.py", "--workdir=gs://b/a c"]
+    code, out, err, calls = folder.launch(
+        "--print", *mode, *flags, PATH="/usr/bin:/bin"
+    )
+    assert (code, err, calls) == (0, "", [])
+    assert sorted(path.name for path in folder.repo.iterdir()) == [
+        "configs",
+        "launch.sh",
+        "pyproject.toml",
+    ]
+    assert "--coordinator=" in out
+    assert "mkdir -p logs/a\\ c\n" in out
+
+
+def test_print_shows_the_commands_for_a_tpu(folder):
+    _, out, _, _ = folder.launch("--print", *POD, "configs/wgan.py:toy")
+    lines = out.splitlines()
+    command = r"(gcloud compute tpus tpu-vm )?\w+"
+    assert [re.match(command, line)[0] for line in lines] == [
+        "gcloud compute tpus tpu-vm describe",
+        "mkdir",
+        "tar",
+        "gcloud compute tpus tpu-vm scp",
+        "gcloud compute tpus tpu-vm ssh",
+        "gcloud compute tpus tpu-vm ssh",
+    ]
+    assert lines[0].endswith(" # tells ADDRESS_OF_WORKER_0 and NUMBER_OF_WORKERS")
+    assert "--coordinator=ADDRESS_OF_WORKER_0:8476" in lines[-1]
+
+
+def test_print_shows_what_slurm_will_run(folder):
+    _, printed, _, _ = folder.launch("--print", *SLURM)
+    folder.launch(*SLURM)
+    job = Path(f"{folder.calls}.job").read_text()
+    assert printed.endswith(f" <<'SCRIPT'\n{job}SCRIPT\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--processes", "0"], "--processes = 0: must be a whole number from 1"),
+        (["--processes=two"], "--processes = two: must be a whole number from 1"),
+        (["--processes="], "--processes = nothing: a value is missing"),
+        (["--tpu", "--zone", "z"], "--tpu = nothing: a value is missing"),
+        (["--tpu", "pod"], "--tpu = pod: needs its --zone ZONE too"),
+        (["--zone", "z"], "--zone = z: is for --tpu NAME"),
+        (["--project", "p"], "--project = p: is for --tpu NAME"),
+        ([*POD, "--processes=2"], "--processes --tpu: one of them at a time"),
+        (["--slurm", "--processes=2"], "--processes --slurm: one of them at a time"),
+        ([*POD, "--slurm"], "--tpu --slurm: one of them at a time"),
+        (
+            ["--processes=2", "--process_id=1"],
+            "--process_id: is set by --processes",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused(folder, arguments, message):
+    code, out, err, calls = folder.launch("configs/wgan.py", *arguments)
+    assert (code, out, calls) == (2, "", [])
+    assert err == f"jaxgan: error: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("mode", "program", "option"),
+    [(POD, "gcloud", "--tpu"), (["--slurm"], "sbatch", "--slurm")],
+)
+def test_a_missing_program_is_said_first(folder, mode, program, option):
+    for tool in ("bash", "dirname"):
+        (folder.bin / tool).symlink_to(shutil.which(tool))
+    (folder.bin / program).unlink()
+    code, _, err, calls = folder.launch(*mode, "configs/wgan.py", PATH=str(folder.bin))
+    assert (code, calls) == (2, [])
+    assert err == f"jaxgan: error: {program}: not found; {option} needs it\n"
+
+
+def test_the_accelerator_can_be_named(folder):
+    folder.add("nvidia-smi", "#!/usr/bin/env bash\necho 'GPU 0: Some GPU (UUID: 1)'\n")
+    for name, extras in (("tpu", "[tpu]"), ("none", "")):
+        _, _, _, calls = folder.launch("configs/wgan.py", ACCELERATOR=name)
+        assert f"{folder.python} -m pip install -e {folder.repo}{extras}" in calls
+
+
+def test_shellcheck_finds_nothing():
+    beside = Path(sys.executable).with_name("shellcheck")
+    program = beside if beside.exists() else "shellcheck"
+    scripts = [ROOT / "launch.sh", ROOT / ".ci" / "run"]
+    done = subprocess.run([program, *scripts], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")

@@ -21,7 +21,7 @@ from runs import (
     write_config,
 )
 
-from jaxgan import checkpoint, train
+from jaxgan import checkpoint, data
 from jaxgan.writers import Means, cut_lines_after
 
 ESTIMATES = {"critic/wasserstein", "heldout/wasserstein"}
@@ -220,10 +220,9 @@ def test_calls_are_whole_or_single_and_never_mix_numbers_of_critic_steps(tmp_pat
     from jaxgan import build
 
     config = get_config()
-    config.train.steps_per_call = 10
     plan = build.plan(config, 100)
     for start in (0, 7, 500):
-        calls = list(train.calls_from(config, plan, start, 1007))
+        calls = list(data.calls(plan, 10, start, 1007))
         assert [s for call in calls for s in call] == list(range(start, 1007))
         for call in calls:
             assert len({plan.critic_steps(step) for step in call}) == 1

@@ -14,9 +14,9 @@ from PIL import Image
 from configs.cyclegan import get_config
 from jaxgan import (
     build,
-    checkpoint,
     image_files,
     image_folders,
+    saving,
     torch_files,
     translate,
     upstream,
@@ -420,7 +420,7 @@ def run(tmp_path_factory):
     (folder / "config.json").write_text(configs.to_json(config))
     gan = build.gan(config, (32, 32, 3))
     shapes = jax.eval_shape(gan.init, jax.random.key(0))
-    checkpoints = checkpoint.Checkpoints(folder / "checkpoints", keep=2)
+    checkpoints = saving.Checkpoints(folder / "checkpoints", keep=2)
     averages = {}
     for step in (0, 3):
         state = randomly(shapes)

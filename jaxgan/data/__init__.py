@@ -4,16 +4,16 @@ import math
 
 import numpy as np
 
-from jaxgan.data import embedded, folder, idx, npz, tfds_source, transforms
+from jaxgan.data import embedded, folder, idx, npz, remote, tfds_source, transforms
 from jaxgan.data.loader import batches, pair_batches
 from jaxgan.data.pairs import PAIR_CACHES, Pair, load_pair
-from jaxgan.data.plan import PairPlan, Plan
+from jaxgan.data.plan import PairPlan, Plan, calls
 from jaxgan.data.sources import ArraySource, Dataset, Source, in_memory, split
 from jaxgan.errors import UserError, unknown
 
 __all__ = [
     "PAIR_CACHES", "ArraySource", "Dataset", "Pair", "PairPlan", "Plan", "Source",
-    "batches", "load", "load_pair", "pair_batches",
+    "batches", "calls", "load", "load_pair", "pair_batches",
 ]  # fmt: skip
 
 NAMES = ("digits", *embedded.TOY_SETS, "idx", "folder", "npz")
@@ -44,7 +44,8 @@ def load(
       name: 'digits' (scikit-learn's, 8x8); a toy set of points, '8gaussians',
         '25gaussians' or 'swissroll'; 'idx' (MNIST-style files); 'folder' (image files);
         'npz' (one file); 'tfds:NAME[/CONFIG]'.
-      dir: the folder, or for 'npz' the file; for TFDS its data_dir, '' = its default.
+      dir: the folder, or for 'npz' the file; for TFDS its data_dir, '' = its default;
+        local, or gs:// with the extra gcs.
       image_size: images are brought to this height and width; 0 = as they are.
       channels: 1 (gray) or 3 (RGB), converting; 0 = as they are.
       labels: read them; without, every label is 0.
@@ -57,7 +58,7 @@ def load(
 
     Raises:
       UserError: unknown name, missing or damaged files, images of the wrong kind,
-        missing packages.
+        missing packages, a bucket that cannot be reached.
     """
     if cache not in CACHES:
         raise unknown("data.cache", cache, CACHES)
@@ -71,6 +72,7 @@ def load(
             dir, image_size=image_size, channels=channels, labels=labels
         )
     elif name.startswith("tfds:"):
+        remote.check(dir, "data.dir")
         train, heldout, shape, num_classes = tfds_source.load(
             name[5:], dir, image_size=image_size, channels=channels, labels=labels
         )
@@ -124,3 +126,4 @@ def _arrays(
 def _needs_dir(name: str, dir: str) -> None:
     if not dir:
         raise UserError(f"data.dir = '': data.name={name} needs the path of the data")
+    remote.check(dir, "data.dir")

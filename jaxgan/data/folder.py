@@ -2,11 +2,12 @@
 
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from jaxgan.data import transforms
+from jaxgan.data import remote, transforms
 from jaxgan.data.sources import Example, Source, split_indices, stamps
 from jaxgan.errors import UserError
 
@@ -17,28 +18,48 @@ ENDINGS = (
 HELDOUT_FOLDERS = ("test", "val", "valid", "validation")
 
 
+class Found(NamedTuple):
+    """Images of a folder: their paths, and of gs:// ones the size and generation."""
+
+    folder: str
+    paths: list[str]
+    facts: dict[str, tuple[int, str]]
+
+
 class FolderSource:
     """Image files, decoded when asked for; [] raises UserError naming a bad file."""
 
     form: transforms.Format
 
-    def __init__(self, paths: list[str], labels: list[int] | None = None):
-        self.paths, self.labels = paths, labels or [0] * len(paths)
+    def __init__(self, found: Found, labels: list[int] | None = None):
+        self.found, self.paths = found, found.paths
+        self.labels = labels or [0] * len(found.paths)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def header(self, index: int) -> transforms.Header:
         """Return the size and colour of an image without decoding it."""
-        return transforms.header(self.paths[index], self.paths[index])
+        path = self.paths[index]
+        return transforms.header(remote.opened(path), path)
 
     def stamp(self) -> Iterator[tuple]:
         """Yield what changes when a file does."""
-        return stamps(self.paths)
+        facts = self.found.facts
+        if not facts:
+            return stamps(self.paths)
+        return ((path, *facts[path]) for path in self.paths)
+
+    def identity(self) -> Iterator[tuple]:
+        """Yield each file's name below the folder, and its size."""
+        folder, _, facts = self.found
+        for path in self.paths:
+            size = facts[path][0] if facts else os.path.getsize(path)
+            yield os.path.relpath(path, folder), size
 
     def __getitem__(self, index: int) -> Example:
         path = self.paths[index]
-        image = transforms.decode(path, path, self.form)
+        image = transforms.decode(remote.opened(path), path, self.form)
         return {"image": image, "label": np.int32(self.labels[index])}
 
 
@@ -52,7 +73,7 @@ def load(
     dot are passed over, and so are files that are not named like images.
 
     Args:
-      folder: the folder.
+      folder: the folder, local or gs://.
       image_size: the shorter side is brought to it and the centre cut out; 0 = the
         images have one size and keep it.
       channels: 1 or 3, converting; 0 = as they are.
@@ -67,14 +88,14 @@ def load(
         image (of those looked at to find out the size and the channels).
     """
     root, heldout_root = _parts(folder)
-    paths = _find(root)
-    classes = _classes(root, paths) if labels else []
-    train = FolderSource(paths, _numbers(root, paths, classes))
+    found = _find(root)
+    classes = _classes(root, found.paths) if labels else []
+    train = FolderSource(found, _numbers(root, found.paths, classes))
     train.form = transforms.settle(transforms.sample(train), image_size, channels)
     if heldout_root is None:
         return train, None, train.form.shape, len(classes)
-    paths = _find(heldout_root)
-    heldout = FolderSource(paths, _numbers(heldout_root, paths, classes))
+    found = _find(heldout_root)
+    heldout = FolderSource(found, _numbers(heldout_root, found.paths, classes))
     heldout.form = train.form
     return train, heldout, train.form.shape, len(classes)
 
@@ -116,18 +137,21 @@ def load_pair(folder: str, folder_b: str) -> list[FolderSource]:
 def _domain(
     train: pathlib.Path, heldout: pathlib.Path | None
 ) -> tuple[FolderSource, FolderSource]:
-    paths = _find(train)
+    found = _find(train)
     if heldout is not None and heldout.is_dir():
-        return FolderSource(paths), FolderSource(_find(heldout))
-    parts = split_indices(len(paths), f"data.dir = {train}")
-    first, second = ([paths[index] for index in part] for part in parts)
-    return FolderSource(first), FolderSource(second)
+        return FolderSource(found), FolderSource(_find(heldout))
+    parts = split_indices(len(found.paths), f"data.dir = {train}")
+    first, second = ([found.paths[index] for index in part] for part in parts)
+    return FolderSource(found._replace(paths=first)), FolderSource(
+        found._replace(paths=second)
+    )
 
 
 def _checked(folder: str, field: str) -> pathlib.Path:
-    if not pathlib.Path(folder).is_dir():
+    path = remote.path(folder)
+    if not path.is_dir():
         raise UserError(f"data.{field} = {folder}: no such folder")
-    return pathlib.Path(folder)
+    return path
 
 
 def _parts(folder: str, field: str = "dir") -> tuple[pathlib.Path, pathlib.Path | None]:
@@ -138,24 +162,44 @@ def _parts(folder: str, field: str = "dir") -> tuple[pathlib.Path, pathlib.Path 
     return root / "train", next((part for part in parts if part.is_dir()), None)
 
 
-def _find(root: pathlib.Path) -> list[str]:
+def _find(root: pathlib.Path) -> Found:
+    facts = remote.files(str(root)) if remote.is_remote(root) else {}
+    paths = _remote(root, facts) if remote.is_remote(root) else _local(root)
+    if not paths:
+        raise UserError(
+            f"data.dir = {root}: no images there ({', '.join(ENDINGS)} looked for)"
+        )
+    return Found(str(root), paths, facts)
+
+
+def _remote(root: pathlib.Path, paths: Iterable[str]) -> list[str]:
+    start = len(f"{root}/")
+    found = sorted(path[start:].split("/") for path in paths)
+    return [
+        f"{root}/{'/'.join(parts)}"
+        for parts in found
+        if all(part[:1] != "." for part in parts) and _is_image(parts[-1])
+    ]
+
+
+def _local(root: pathlib.Path) -> list[str]:
     found = []
     for folder, subfolders, names in os.walk(root, followlinks=True):
         subfolders[:] = [name for name in subfolders if name[0] != "."]
         found += [
             pathlib.Path(folder, name)
             for name in names
-            if name[0] != "." and name.lower().endswith(ENDINGS)
+            if name[0] != "." and _is_image(name)
         ]
-    if not found:
-        raise UserError(
-            f"data.dir = {root}: no images there ({', '.join(ENDINGS)} looked for)"
-        )
     return [str(path) for path in sorted(found)]
 
 
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(ENDINGS)
+
+
 def _class(root: pathlib.Path, path: str) -> str:
-    parts = pathlib.Path(path).relative_to(root).parts
+    parts = remote.path(path).relative_to(root).parts
     if len(parts) == 1:
         raise UserError(f"{path}: labels need each image in a subfolder, its class")
     return parts[0]

@@ -1,17 +1,19 @@
 """MNIST-style idx files, packed by gzip or not."""
 
 import math
+import os
 import pathlib
 import zlib
 
 import numpy as np
 
+from jaxgan.data import remote
 from jaxgan.errors import UserError
 
 IMAGES_MAGIC, LABELS_MAGIC = 0x0803, 0x0801  # uint8 in three dimensions, in one
 
 
-def read(path: str | pathlib.Path, magic: int) -> np.ndarray:
+def read(path: str | os.PathLike, magic: int) -> np.ndarray:
     """Read one idx file of uint8, packed or not whatever its name says.
 
     Args:
@@ -43,9 +45,10 @@ def read(path: str | pathlib.Path, magic: int) -> np.ndarray:
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
-def _unpack(path: str | pathlib.Path) -> bytes:
+def _unpack(path: str | os.PathLike) -> bytes:
     try:
-        data = pathlib.Path(path).read_bytes()
+        remotely = remote.is_remote(path)
+        data = remote.read(path) if remotely else pathlib.Path(path).read_bytes()
         if data[:2] != b"\x1f\x8b":
             return data
         # Unlike the gzip module, gives what there is of a file that was cut short.
@@ -58,8 +61,9 @@ def load(folder: str, labels: bool) -> dict[str, tuple[np.ndarray, np.ndarray | 
     """Read a folder of idx files: train-* and, where they are there, t10k-*.
 
     Args:
-      folder: holds `train-images-idx3-ubyte` (or `train-images.idx3-ubyte`), `.gz` or
-        not; with `labels` also `train-labels-idx1-ubyte`.
+      folder: local or gs://; holds `train-images-idx3-ubyte` (or
+        `train-images.idx3-ubyte`), `.gz` or not; with `labels` also
+        `train-labels-idx1-ubyte`.
       labels: read them too.
 
     Returns:
@@ -92,9 +96,9 @@ def _labels(folder: str, prefix: str, num: int) -> np.ndarray:
     return labels
 
 
-def _find(folder: str, stem: str, ending: str) -> pathlib.Path | None:
+def _find(folder: str, stem: str, ending: str) -> os.PathLike | None:
     names = [f"{stem}{dot}{ending}{gz}" for dot in "-." for gz in ("", ".gz")]
-    paths = [pathlib.Path(folder, name) for name in names]
+    paths = [remote.path(folder) / name for name in names]
     return next((path for path in paths if path.is_file()), None)
 
 

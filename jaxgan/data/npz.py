@@ -1,11 +1,14 @@
 """Images in one .npz file."""
 
-import pathlib
+import io
+import os
 import zipfile
 import zlib
+from typing import BinaryIO
 
 import numpy as np
 
+from jaxgan.data import remote
 from jaxgan.errors import UserError
 
 IMAGE_KEYS, LABEL_KEYS = ("image", "images", "x"), ("label", "labels", "y")
@@ -15,7 +18,7 @@ def load(path: str, labels: bool) -> tuple[np.ndarray, np.ndarray | None]:
     """Read the images, and the labels if asked for.
 
     Args:
-      path: the file, or a folder that holds one such file.
+      path: the file, or a folder that holds one such file, local or gs://.
       labels: read them too, from the key 'label', 'labels' or 'y'.
 
     Returns:
@@ -28,7 +31,7 @@ def load(path: str, labels: bool) -> tuple[np.ndarray, np.ndarray | None]:
     file = _file(path)
     try:
         # Opened here, as numpy leaves a file that it cannot read open.
-        with open(file, "rb") as stream, np.load(stream) as arrays:
+        with _opened(file) as stream, np.load(stream) as arrays:
             keys = list(arrays)
             only = len(keys) == 1
             image_key = keys[0] if only else _key(file, keys, IMAGE_KEYS)
@@ -50,16 +53,23 @@ def load(path: str, labels: bool) -> tuple[np.ndarray, np.ndarray | None]:
     )
 
 
-def _file(path: str) -> pathlib.Path:
-    if not pathlib.Path(path).is_dir():
-        return pathlib.Path(path)
-    files = sorted(pathlib.Path(path).glob("*.npz"))
+def _opened(file: os.PathLike) -> BinaryIO:
+    if remote.is_remote(file):
+        return io.BytesIO(remote.read(file))
+    return open(file, "rb")
+
+
+def _file(path: str) -> os.PathLike:
+    folder = remote.path(path)
+    if not folder.is_dir():
+        return folder
+    files = sorted(folder.glob("*.npz"))
     if len(files) != 1:
         raise UserError(f"data.dir = {path}: {len(files)} .npz files there; name one")
     return files[0]
 
 
-def _key(file: pathlib.Path, keys: list[str], known: tuple[str, ...]) -> str:
+def _key(file: os.PathLike, keys: list[str], known: tuple[str, ...]) -> str:
     found = [key for key in known if key in keys]
     if not found:
         raise UserError(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jaxgan.data import day_night, folder, tfds_source, transforms
+from jaxgan.data import day_night, folder, remote, tfds_source, transforms
 from jaxgan.data.cache import Shape, keep
 from jaxgan.data.sources import Chained, Example, Source, read_all
 from jaxgan.data.transforms import Files, Header
@@ -46,7 +46,8 @@ def load_pair(
     Args:
       name: 'day_night' (made from scikit-learn's two photographs), 'folder' (with
         trainA, trainB, testA, testB, or two folders) or 'tfds:cycle_gan/NAME'.
-      dir: the folder; for TFDS its data_dir, '' = its default.
+      dir: the folder; for TFDS its data_dir, '' = its default; local, or gs:// with
+        the extra gcs.
       dir_b: with 'folder', the folder of domain b, and `dir` is that of domain a.
       resize: training images are brought to this height and width whatever their
         proportions, as upstream's resize_and_crop; 0 = they are cut as they are.
@@ -60,7 +61,7 @@ def load_pair(
 
     Raises:
       UserError: unknown name, missing folders, damaged or small images, sizes that do
-        not fit, missing packages.
+        not fit, missing packages, a bucket that cannot be reached.
     """
     _check(name, dir, dir_b, resize, image_size, cache)
     parts: Sequence[Source]
@@ -79,6 +80,8 @@ def load_pair(
 
 
 def _files(name: str, dir: str, dir_b: str) -> list[Files]:
+    remote.check(dir, "data.dir")
+    remote.check(dir_b, "data.dir_b")
     if name == "folder":
         return [*folder.load_pair(dir, dir_b)]
     return [*tfds_source.load_pair(name[5:], dir)]

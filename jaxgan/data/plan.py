@@ -6,6 +6,7 @@ examples, and any process can work out any batch without what came before it.
 
 import bisect
 import functools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -149,3 +150,18 @@ class PairPlan(NamedTuple):
         if not self.flip:
             examples[:, [3, 7]] = 0
         return examples
+
+
+def calls(plan: Plan | PairPlan, size: int, start: int, stop: int) -> Iterator[range]:
+    """Yield the steps of each call of the compiled function, from `start` to `stop`.
+
+    A call has `size` steps, or one where those would cross a multiple of it or mix
+    steps of different numbers of critic steps.
+    """
+    step = start
+    while step < stop:
+        call = range(step, step + size)
+        whole = step % size == 0 and call.stop <= stop
+        alike = whole and len({plan.critic_steps(s) for s in call}) == 1
+        yield call if alike else range(step, step + 1)
+        step += size if alike else 1

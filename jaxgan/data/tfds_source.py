@@ -5,7 +5,9 @@ that the process that trains never imports it: it would take memory, seconds, an
 GPU the device.
 """
 
+import contextlib
 import difflib
+import fcntl
 import importlib.util
 import io
 import os
@@ -16,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from jaxgan.data import transforms
+from jaxgan.data import remote, transforms
 from jaxgan.data.sources import Example, Source, stamps
 from jaxgan.errors import UserError
 
@@ -61,7 +63,16 @@ class TfdsSource:
     def stamp(self) -> Iterator[tuple]:
         """Yield what changes when the set is prepared again."""
         yield (self.name,)
-        yield from stamps(sorted(pathlib.Path(self.folder).iterdir()))
+        if remote.is_remote(self.folder):
+            yield from sorted(remote.files(self.folder).items())
+        else:
+            yield from stamps(sorted(pathlib.Path(self.folder).iterdir()))
+
+    def identity(self) -> Iterator[tuple]:
+        """Yield the name, how many examples there are, and the first and last one."""
+        yield self.name, len(self)
+        for index in (0, len(self) - 1):
+            yield (_file(self.records[index], self.name, index)[0].getvalue(),)
 
     def __getitem__(self, index: int) -> Example:
         return self._decode(self.records[index], index)
@@ -88,7 +99,7 @@ def load(
 
     Args:
       name: NAME[/CONFIG][:VERSION].
-      folder: TFDS's data_dir; '' = TFDS's default.
+      folder: TFDS's data_dir, local or gs://; '' = TFDS's default.
       image_size, channels, labels: as in folder.load.
 
     Returns:
@@ -136,8 +147,11 @@ def _prepared(name: str, folder: str, splits: Iterable[str]):
     tfds = _import_tfds(name)
     builder = _builder(tfds, name, folder)
     if not builder.info.splits:
-        _prepare(name, folder)
-        builder = _builder(tfds, name, folder)
+        with _one_at_a_time(builder):
+            builder = _builder(tfds, name, folder)
+            if not builder.info.splits:
+                _prepare(name, folder)
+                builder = _builder(tfds, name, folder)
     features = _features(tfds, builder)
     if not isinstance(features.get("image"), tfds.features.Image):
         raise _lacks(name, "feature 'image'", features)
@@ -145,6 +159,19 @@ def _prepared(name: str, folder: str, splits: Iterable[str]):
         if split not in builder.info.splits:
             raise _lacks(name, f"split '{split}'", builder.info.splits)
     return tfds, builder, features
+
+
+@contextlib.contextmanager
+def _one_at_a_time(builder) -> Iterator[None]:
+    """Have one process prepare a set where several of a run see one folder."""
+    folder = str(builder.data_dir).removesuffix(f"/{builder.info.full_name}")
+    if remote.is_remote(folder):
+        yield
+        return
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, f".{builder.name}.lock"), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _import_tfds(name: str):

@@ -1,0 +1,78 @@
+"""What must hold before a run starts, on all its processes alike."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from jaxgan import checkpoint, lock, process
+from jaxgan import config as configs
+from jaxgan.errors import UserError
+from jaxgan.feed import Feed
+from jaxgan.processes import Link
+
+
+def check_same_command(config: ConfigDict, workdir: str, link: Link) -> None:
+    """Raise UserError where processes differ in config, code, packages or workdir."""
+    mine = {"--workdir": workdir} | process.versions() | configs.flatten(config)
+    first = link.exchange(mine)[0]
+    differing = [
+        f"{name}: {first.get(name, '-')} in process 0, {mine.get(name, '-')} here"
+        for name in sorted(first.keys() | mine.keys())
+        if first.get(name) != mine.get(name)
+    ]
+    with link.together():
+        if differing:
+            raise UserError(
+                f"process {link.index} has another config or code than process 0 "
+                f"({'; '.join(differing)}); all need the same"
+            )
+
+
+@contextmanager
+def alone_in(workdir: Path, config: ConfigDict, link: Link) -> Iterator[None]:
+    """Hold the lock of a workdir that is new, or has this config's run.
+
+    Raises:
+        UserError: it has another run, or one that is going on, or the processes do
+            not see the same folder.
+    """
+    with ExitStack() as stack:
+        word = ""
+        with link.together():
+            if link.first:
+                if (workdir / "config.json").exists():
+                    configs.check_same_run(configs.load(workdir), config)
+                word = stack.enter_context(lock.locked(workdir))
+        word = link.exchange(word)[0]
+        with link.together():
+            if not lock.seen(workdir, word):
+                raise UserError(
+                    f"--workdir = {workdir}: process {link.index} does not see what "
+                    "process 0 writes there; all need the same folder, or gs://..."
+                )
+        yield
+
+
+def check_length(workdir: Path, num_steps: int) -> None:
+    """Raise UserError where the run has more steps already."""
+    latest = checkpoint.steps_in(workdir / "checkpoints")[-1:]
+    if latest and latest[0] > num_steps:
+        raise UserError(
+            f"train.num_steps = {num_steps}: the run in {workdir} is at step "
+            f"{latest[0]} already"
+        )
+
+
+def check_same_data(config: ConfigDict, source: Feed, link: Link) -> None:
+    """Raise UserError on all processes where one has other examples than another."""
+    if link.count == 1:
+        return
+    mine = source.fingerprint()
+    with link.together():
+        if mine != link.exchange(mine)[0]:
+            raise UserError(
+                f"data.dir = {config.data.dir or config.data.name}: process "
+                f"{link.index} has other examples there than process 0"
+            )

@@ -1,0 +1,144 @@
+"""Several processes of one run: what they agree on, and how a loss is noticed.
+
+The connections between process 0 and the others (`rendezvous.py`) stay open. Through
+them the processes exchange what they have to agree on and tell the others of an
+error, and they see at once when one of them is gone, where JAX would wait in a
+collective until its own heartbeats time out, and then abort.
+"""
+
+import json
+import os
+import queue
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from jaxgan.errors import UserError
+
+SETTLE_SECONDS = 5.0
+HINT = "start all processes again to go on from the last checkpoint"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process of a run stands.
+
+    Attributes:
+        coordinator: 'HOST:PORT' at which process 0 listens.
+        count: the number of processes.
+        index: of this process, in [0, count).
+    """
+
+    coordinator: str
+    count: int
+    index: int
+
+
+class Link:
+    """The connections of a process to the others; with one process, none."""
+
+    def __init__(self, place: Place | None = None):
+        self.place = place
+        self.count = place.count if place else 1
+        self.index = place.index if place else 0
+        self._sockets: dict[int, socket.socket] = {}
+        self._received: dict[int, queue.Queue] = {}
+        self._sending = threading.Lock()
+        self._leaving = False
+        self._agreed = False
+
+    @property
+    def first(self) -> bool:
+        """Whether this is process 0, the one that writes and prints."""
+        return self.index == 0
+
+    def add(self, index: int, connection: socket.socket) -> None:
+        """Take over the connection to process `index`, and watch it from now on."""
+        connection.settimeout(None)
+        self._sockets[index] = connection
+        self._received[index] = queue.Queue()
+        reader = threading.Thread(target=self._read, args=(index,), daemon=True)
+        reader.start()
+
+    def _read(self, index: int) -> None:
+        connection = self._sockets[index]
+        with connection, connection.makefile("r", encoding="utf-8") as lines:
+            try:
+                for line in lines:
+                    message = json.loads(line)
+                    if "value" in message:
+                        self._received[index].put(message["value"])
+                        continue
+                    if message["code"]:
+                        self._end(message["error"], message["code"])
+                    return
+            except OSError:
+                pass
+            self._end(f"process {index} was lost; {HINT}", 1)
+
+    def _end(self, error: str, code: int) -> None:
+        """End this process, which may be waiting for one that is gone."""
+        if self._leaving:
+            return
+        self.leave(error, code)
+        print(f"jaxgan: error: {error}", file=sys.stderr, flush=True)
+        os._exit(code)
+
+    def _send(self, index: int, message: dict[str, Any]) -> None:
+        try:
+            with self._sending:
+                self._sockets[index].sendall(f"{json.dumps(message)}\n".encode())
+        except OSError:
+            # The reader of this connection says what has become of it.
+            pass
+
+    def exchange(self, value: Any) -> list[Any]:
+        """Return the values (JSON) that the processes gave, by process; all call it."""
+        if self.count == 1:
+            return [value]
+        if not self.first:
+            self._send(0, {"value": value})
+            return self._received[0].get()
+        values = [value] + [self._received[i].get() for i in range(1, self.count)]
+        for index in self._sockets:
+            self._send(index, {"value": values})
+        return values
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Run a block on all processes; a UserError of one of them is raised on all."""
+        error = None
+        try:
+            yield
+        except UserError as caught:
+            error = str(caught)
+        for each in self.exchange(error):
+            if each is not None:
+                self._agreed = True  # all have the error, and end by themselves
+                raise UserError(each)
+
+    def leave(self, error: str = "", code: int = 0) -> None:
+        """Tell the others that this process ends, with an error or at its end."""
+        self._leaving = True
+        for index in self._sockets:
+            self._send(index, {"error": error, "code": code})
+
+    def __enter__(self) -> "Link":
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if self.count == 1:
+            return
+        if error is None or self._agreed:
+            self.leave()
+            return
+        if isinstance(error, RuntimeError):
+            # What JAX raises when another process is gone: its news come first.
+            time.sleep(SETTLE_SECONDS)
+        code = 2 if isinstance(error, UserError) else 1
+        self.leave(f"process {self.index} failed: {error}", code)

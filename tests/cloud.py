@@ -1,0 +1,299 @@
+"""A stand-in for Google Cloud Storage on this machine, for the tests of gs:// paths.
+
+It answers what gcsfs (which epath uses for gs:// paths), TensorStore and the client of
+google-cloud-storage (both of which Orbax uses) ask of the JSON API: single, multipart
+and resumable uploads, reads of ranges, pages of listings, copies, moves, deletions, and
+preconditions on generations. Objects are kept in memory.
+"""
+
+import functools
+import itertools
+import json
+import os
+import threading
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import fsspec
+
+PAGE = 50  # entries of a listing, few enough that tests see more pages than one
+NUMBERS = itertools.count(1)
+
+
+class Stored(NamedTuple):
+    """One object of a bucket."""
+
+    content: bytes
+    generation: int
+    updated: str
+
+
+def stored(content):
+    """Return a new object."""
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    return Stored(bytes(content), next(NUMBERS), now)
+
+
+class Buckets(ThreadingHTTPServer):
+    """The server.
+
+    Attributes:
+      stored: {bucket: {name: object}}.
+      refusals: {bucket: (HTTP status, message)}, what all requests are answered with.
+      requests: all so far, such as 'GET /storage/v1/b/NAME'.
+    """
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.lock = threading.Lock()
+        self.stored: dict[str, dict[str, Stored]] = {}
+        self.uploads: dict[str, tuple[str, bytearray]] = {}  # name, bytes so far
+        self.refusals: dict[str, tuple[int, str]] = {}
+        self.requests: list[str] = []
+
+    def handle_error(self, request, client_address):
+        """Say nothing of clients that go away before they are answered."""
+
+
+class Refused(Exception):
+    """An answer with an HTTP status of 400 or more."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection of a client."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Buckets
+
+    def log_message(self, *arguments):
+        pass
+
+    def answer(self, status=200, content=b"", **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def answer_json(self, value):
+        self.answer(content=json.dumps(value).encode(), Content_Type="application/json")
+
+    def serve(self):
+        url = urlsplit(self.path)
+        self.query = {key: each[-1] for key, each in parse_qs(url.query).items()}
+        self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        _, _, path = url.path.partition("/storage/v1/b")
+        bucket, _, rest = path.removeprefix("/").partition("/o")
+        # Slashes in the names of objects come as %2F.
+        name, *action = [unquote(part) for part in rest.removeprefix("/").split("/")]
+        try:
+            with self.server.lock:
+                self.server.requests.append(f"{self.command} {self.path}")
+                if bucket in self.server.refusals:
+                    raise Refused(*self.server.refusals[bucket])
+                if bucket not in self.server.stored:
+                    raise Refused(404, "The specified bucket does not exist.")
+                objects = self.server.stored[bucket]
+                if url.path.startswith("/upload/"):
+                    self.upload(bucket, objects)
+                elif action:
+                    self.copy(bucket, objects, name, action)
+                elif self.command == "DELETE":
+                    self.expect(objects, name)
+                    del objects[self.existing(objects, name)]
+                    self.answer(204)
+                elif name:
+                    self.read(bucket, objects, self.existing(objects, name))
+                elif rest or url.path.endswith("/o"):
+                    self.list(bucket, objects)
+                else:
+                    self.answer_json({"kind": "storage#bucket", "name": bucket})
+        except Refused as refused:
+            status, message = refused.args
+            content = {"error": {"code": status, "message": message}}
+            self.answer(status, json.dumps(content).encode())
+
+    do_GET = do_POST = do_PUT = do_DELETE = serve
+
+    def existing(self, objects, name):
+        if name not in objects:
+            raise Refused(404, f"No such object: {name}")
+        return name
+
+    def expect(self, objects, name):
+        """Check the precondition of a request on the object's generation."""
+        found = objects[name].generation if name in objects else 0
+        if self.query.get("ifGenerationMatch", str(found)) != str(found):
+            raise Refused(412, "conditionNotMet")
+
+    def store(self, bucket, objects, name, content):
+        objects[name] = stored(content)
+        self.answer_json(resource(bucket, objects, name))
+
+    def upload(self, bucket, objects):
+        if "upload_id" in self.query:
+            self.resume(bucket, objects)
+            return
+        name, content = self.query.get("name", ""), self.body
+        kind = self.query["uploadType"]
+        if kind == "multipart":
+            mark = self.headers["Content-Type"].partition("boundary=")[2].strip("\"'")
+            boundary = b"--" + mark.encode()
+            _, meta, rest = self.body.split(boundary, 2)
+            content = rest[: rest.rindex(b"\n" + boundary)]
+            meta, content = (
+                part.replace(b"\r\n\r\n", b"\n\n", 1).partition(b"\n\n")[2]
+                for part in (meta, content)
+            )
+            name = json.loads(meta)["name"]
+        self.expect(objects, name)
+        if kind == "resumable":
+            number = str(next(NUMBERS))
+            self.server.uploads[number] = name, bytearray()
+            host = self.headers["Host"]
+            self.answer(Location=f"http://{host}{self.path}&upload_id={number}")
+        else:
+            self.store(bucket, objects, name, content)
+
+    def resume(self, bucket, objects):
+        name, content = self.server.uploads[self.query["upload_id"]]
+        content += self.body
+        if self.headers["Content-Range"].endswith("/*"):
+            self.answer(308, Range=f"bytes=0-{len(content) - 1}")
+        else:
+            self.store(bucket, objects, name, content)
+
+    def copy(self, bucket, objects, name, action):
+        """Serve .../rewriteTo/b/BUCKET/o/NAME and .../moveTo/o/NAME."""
+        content = objects[self.existing(objects, name)].content
+        if action[0] == "moveTo":
+            del objects[name]
+            self.store(bucket, objects, action[2], content)
+            return
+        _, _, to_bucket, _, to_name = action
+        others = self.server.stored[to_bucket]
+        others[to_name] = stored(content)
+        found = resource(to_bucket, others, to_name)
+        self.answer_json({"done": True, "resource": found})
+
+    def read(self, bucket, objects, name):
+        if self.query.get("alt") != "media":
+            self.answer_json(resource(bucket, objects, name))
+            return
+        content, generation, _ = objects[name]
+        headers = {"X_Goog_Generation": str(generation), "ETag": str(generation)}
+        if self.query.get("ifGenerationNotMatch") == str(generation):
+            raise Refused(304, "")
+        if "Range" not in self.headers:
+            self.answer(content=content, **headers)
+            return
+        first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
+        start = int(first) if first else max(0, len(content) - int(last))
+        stop = min(len(content), int(last) + 1) if first and last else len(content)
+        if start >= len(content):
+            raise Refused(416, "Request range not satisfiable")
+        whole = f"bytes {start}-{stop - 1}/{len(content)}"
+        self.answer(206, content[start:stop], Content_Range=whole, **headers)
+
+    def list(self, bucket, objects):
+        prefix, delimiter = self.query.get("prefix", ""), self.query.get("delimiter")
+        start = self.query.get("startOffset", "")
+        stop = self.query.get("endOffset")
+        entries = {}
+        for name in objects:
+            if not name.startswith(prefix) or name < start or (stop and name >= stop):
+                continue
+            first, found, _ = name[len(prefix) :].partition(delimiter or "\0")
+            entry = prefix + first + delimiter if found and delimiter else name
+            entries[entry] = bool(found and delimiter)
+        begun = int(self.query.get("pageToken", 0))
+        ended = begun + min(PAGE, int(self.query.get("maxResults", PAGE)))
+        names = sorted(entries)
+        listing = {
+            "kind": "storage#objects",
+            "prefixes": [name for name in names[begun:ended] if entries[name]],
+            "items": [
+                resource(bucket, objects, name)
+                for name in names[begun:ended]
+                if not entries[name]
+            ],
+        }
+        if ended < len(names):
+            listing["nextPageToken"] = str(ended)
+        self.answer_json(listing)
+
+
+def resource(bucket, objects, name):
+    """Return what the API tells about an object."""
+    content, generation, updated = objects[name]
+    return {
+        "kind": "storage#object",
+        "bucket": bucket,
+        "name": name,
+        "size": str(len(content)),
+        "generation": str(generation),
+        "metageneration": "1",
+        "etag": str(generation),
+        "updated": updated,
+        "timeCreated": updated,
+    }
+
+
+@functools.cache
+def server():
+    """Return this process's server, started at the first call and never stopped.
+
+    The clients keep what they read of the environment, so there is one for all tests.
+    """
+    started = Buckets()
+    threading.Thread(target=started.serve_forever, daemon=True).start()
+    return started
+
+
+def environment():
+    """Return what to add to the environment of a process that is to use the server."""
+    url = f"http://127.0.0.1:{server().server_port}"
+    return {
+        "STORAGE_EMULATOR_HOST": url,
+        "TENSORSTORE_GCS_HTTP_URL": url,
+        "CLOUD_STORAGE_EMULATOR_ENDPOINT": url,  # array_record's
+        "GOOGLE_AUTH_TOKEN_FOR_TESTING": "none",  # TensorStore then asks nobody
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # asks over gRPC what kind it is
+        "GOOGLE_CLOUD_PROJECT": "none",
+        "FSSPEC_GCS_TOKEN": "anon",
+    }
+
+
+def bucket():
+    """Return 'gs://NAME' of a new and empty bucket, which this process can use."""
+    os.environ.update(environment())
+    # Read from the environment when fsspec was imported, which may be long ago.
+    fsspec.config.conf.setdefault("gcs", {})["token"] = "anon"
+    name = f"bucket-{next(NUMBERS)}"
+    server().stored[name] = {}
+    return f"gs://{name}"
+
+
+def put(url, content):
+    """Write an object, as another process does."""
+    name, _, path = url.removeprefix("gs://").partition("/")
+    server().stored[name][path] = stored(content)
+
+
+def remove(url):
+    """Delete an object."""
+    name, _, path = url.removeprefix("gs://").partition("/")
+    del server().stored[name][path]
+
+
+def upload(folder, url):
+    """Write all files of a local folder below a gs:// URL."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            put(f"{url}/{path.relative_to(folder).as_posix()}", path.read_bytes())

@@ -1,0 +1,164 @@
+"""Two real processes of four devices each, on the loopback interface.
+
+They are killed, stopped and resumed; test_rendezvous.py has how they find one another.
+"""
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from runs import (
+    command,
+    config_of,
+    environment,
+    final_bytes,
+    lines,
+    pictures,
+    write_config,
+)
+
+from jaxgan import checkpoint
+
+LAST = 20
+FLAGS = (
+    "--config.parallel.devices=0",
+    "--config.gan.n_critic=1",
+    "--config.train.checkpoint_steps=5",
+)
+DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+
+
+def start(workdir, *arguments, num_steps=LAST, count=2):
+    """Start the processes of a run; returns them by number."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    place = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}"]
+    return [
+        subprocess.Popen(
+            command(
+                "main",
+                *arguments,
+                f"--workdir={workdir}",
+                f"--config.train.num_steps={num_steps}",
+                *FLAGS,
+                *place,
+                f"--process_id={index}",
+            ),
+            env=environment(arguments) | DEVICES,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(count)
+    ]
+
+
+def ended(processes):
+    """Return (exit code, stdout, stderr) of each process."""
+    try:
+        outputs = [process.communicate(timeout=200) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(p.returncode, *o) for p, o in zip(processes, outputs, strict=True)]
+
+
+def errors(text):
+    """Return our error lines; the libraries add lines of their own."""
+    return [line for line in text.splitlines() if line.startswith("jaxgan: ")]
+
+
+def wait_for_step(step, workdir, processes):
+    log = Path(workdir) / "metrics.jsonl"
+    limit = time.monotonic() + 120
+    while time.monotonic() < limit and all(p.poll() is None for p in processes):
+        if log.exists() and f'"step": {step},' in log.read_text():
+            return
+        time.sleep(0.005)
+
+
+def on_one(devices, num_steps, workdir, config):
+    """Train in one process on so many devices; returns its output."""
+    flags = *FLAGS, f"--config.parallel.devices={devices}"
+    done = subprocess.run(
+        command(
+            "main",
+            config,
+            f"--workdir={workdir}",
+            *flags,
+            f"--config.train.num_steps={num_steps}",
+        ),
+        env=environment([config]) | DEVICES,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("processes")
+    path = write_config(folder)
+    both = ended(start(folder / "run", f"--config={path}"))
+    assert [code for code, *_ in both] == [0, 0], both
+    first, second = both
+    assert "on 8 cpu devices of 2 processes in" in first[1]
+    # Process 0 alone writes text.
+    assert not [line for line in second[1].splitlines() if "jaxgan" in line]
+    return folder
+
+
+def test_a_process_that_is_killed_and_both_started_again(undisturbed, tmp_path):
+    config, workdir = config_of(undisturbed), tmp_path / "run"
+    processes = start(workdir, config)
+    wait_for_step(10, workdir, processes)
+    processes[1].kill()
+    (code, _, error), (killed, *_) = ended(processes)
+    assert (code, killed) == (1, -signal.SIGKILL)
+    assert errors(error) == [
+        "jaxgan: error: process 1 was lost; start all processes again to go on from "
+        "the last checkpoint"
+    ]
+    assert checkpoint.steps_in(workdir / "checkpoints")[-1] < LAST
+    assert [code for code, *_ in ended(start(workdir, config))] == [0, 0]
+    whole = undisturbed / "run"
+    assert final_bytes(workdir, LAST) == final_bytes(whole, LAST)
+    assert lines(workdir) == lines(whole)
+    assert pictures(workdir) == pictures(whole)
+
+
+def test_sigterm_on_one_saves_the_same_step_of_all(undisturbed, tmp_path):
+    config, workdir = config_of(undisturbed), tmp_path / "run"
+    processes = start(workdir, config, num_steps=10_000)
+    wait_for_step(10, workdir, processes)
+    processes[1].send_signal(signal.SIGTERM)
+    both = ended(processes)
+    assert [code for code, *_ in both] == [143, 143], both
+    step = checkpoint.steps_in(workdir / "checkpoints")[-1]
+    assert f"stopped by SIGTERM; step {step} is saved in" in both[0][1]
+    assert lines(workdir)[:2] == lines(undisturbed / "run")[:2]
+
+
+def test_checkpoints_go_from_any_number_of_devices_to_any_other(undisturbed, tmp_path):
+    """Two processes of four devices, then four devices or one, then two processes."""
+    config = config_of(undisturbed)
+    for devices in (1, 4):
+        workdir = tmp_path / str(devices)
+        shutil.copytree(undisturbed / "run", workdir)
+        output = on_one(devices, 30, workdir, config)
+        assert f"training from step {LAST} on {devices} of 4 cpu devices" in output or (
+            f"training from step {LAST} on 4 cpu devices" in output
+        )
+    one, four = (lines(tmp_path / str(devices)) for devices in (1, 4))
+    for mine, others in zip(one, four, strict=True):
+        assert mine == pytest.approx(others, rel=1e-4, abs=1e-5)
+    both = ended(start(tmp_path / "1", config, num_steps=40))
+    assert [code for code, *_ in both] == [0, 0], both
+    assert "training from step 30 on 8 cpu devices of 2 processes" in both[0][1]
