@@ -67,6 +67,8 @@ def exit_code(work: Callable[[], int]) -> int:
         return failed(str(error), 2)
     except (TrainingFailed, SaveFailed) as error:
         return failed(str(error), 1)
+    except KeyboardInterrupt:
+        return failed("stopped by SIGINT", 130)
     except OSError as error:
         if error.errno is None:
             raise

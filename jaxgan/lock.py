@@ -33,7 +33,7 @@ def locked(workdir: Path) -> Iterator[str]:
     """
     word = uuid.uuid4().hex
     holder = f"process {os.getpid()} on {socket.gethostname()}, {word}"
-    new = not workdir.exists()
+    new = not workdir.exists() and not storage.is_remote(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     if storage.is_remote(workdir):
         hold = leased(workdir / NAME, holder)

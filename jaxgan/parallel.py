@@ -95,7 +95,12 @@ def local(devices: list[jax.Device]) -> list[jax.Device]:
     return [d for d in devices if d.process_index == jax.process_index()]
 
 
-def in_words(devices: list[jax.Device], batch_size: int, requested: int) -> str:
+def in_words(
+    devices: list[jax.Device],
+    requested: int,
+    batch_size: int,
+    accumulate_steps: int = 1,
+) -> str:
     """Return which devices are used, and why not all, in words."""
     used, there = len(devices), jax.device_count()
     words = f"{used} of {there}" if used < there else f"{used}"
@@ -103,7 +108,8 @@ def in_words(devices: list[jax.Device], batch_size: int, requested: int) -> str:
     if jax.process_count() > 1:
         words += f" of {jax.process_count()} processes"
     if used < there and not requested:
-        words += f" (the most that divide a batch of {batch_size})"
+        what = "part of a batch" if accumulate_steps > 1 else "batch"
+        words += f" (the most that divide a {what} of {batch_size // accumulate_steps})"
     return words
 
 

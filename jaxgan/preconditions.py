@@ -12,10 +12,14 @@ from jaxgan.errors import UserError
 from jaxgan.feed import Feed
 from jaxgan.processes import Link
 
+# The same examples may lie elsewhere on each machine (`check_same_data`).
+WHERE_DATA_LIES = ("data.dir", "data.dir_b", "data.cache")
+
 
 def check_same_command(config: ConfigDict, workdir: str, link: Link) -> None:
     """Raise UserError where processes differ in config, code, packages or workdir."""
     mine = {"--workdir": workdir} | process.versions() | configs.flatten(config)
+    mine = {name: value for name, value in mine.items() if name not in WHERE_DATA_LIES}
     first = link.exchange(mine)[0]
     differing = [
         f"{name}: {first.get(name, '-')} in process 0, {mine.get(name, '-')} here"
@@ -25,7 +29,7 @@ def check_same_command(config: ConfigDict, workdir: str, link: Link) -> None:
     with link.together():
         if differing:
             raise UserError(
-                f"process {link.index} has another config or code than process 0 "
+                "another config or code than that of process 0 "
                 f"({'; '.join(differing)}); all need the same"
             )
 
@@ -49,8 +53,8 @@ def alone_in(workdir: Path, config: ConfigDict, link: Link) -> Iterator[None]:
         with link.together():
             if not lock.seen(workdir, word):
                 raise UserError(
-                    f"--workdir = {workdir}: process {link.index} does not see what "
-                    "process 0 writes there; all need the same folder, or gs://..."
+                    f"--workdir = {workdir}: what process 0 writes there is not seen "
+                    "here; all need the same folder, or gs://..."
                 )
         yield
 
@@ -73,6 +77,6 @@ def check_same_data(config: ConfigDict, source: Feed, link: Link) -> None:
     with link.together():
         if mine != link.exchange(mine)[0]:
             raise UserError(
-                f"data.dir = {config.data.dir or config.data.name}: process "
-                f"{link.index} has other examples there than process 0"
+                f"data.dir = {config.data.dir or config.data.name}: other examples "
+                "than those of process 0"
             )

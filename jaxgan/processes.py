@@ -111,16 +111,21 @@ class Link:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Run a block on all processes; a UserError of one of them is raised on all."""
+        """Run a block on all processes; a UserError of one of them is raised on all.
+
+        It names the process where it is not everyone's.
+        """
         error = None
         try:
             yield
         except UserError as caught:
             error = str(caught)
-        for each in self.exchange(error):
-            if each is not None:
-                self._agreed = True  # all have the error, and end by themselves
-                raise UserError(each)
+        errors = self.exchange(error)
+        failed = [index for index, each in enumerate(errors) if each is not None]
+        if failed:
+            self._agreed = True  # all have the error, and end by themselves
+            where = f"process {failed[0]}: " if len(failed) < self.count else ""
+            raise UserError(where + errors[failed[0]])
 
     def leave(self, error: str = "", code: int = 0) -> None:
         """Tell the others that this process ends, with an error or at its end."""

@@ -48,12 +48,12 @@ def train(
             source = feed(config, link.index, link.count)
             num_steps = build.num_steps(config, source.plan)
             check_length(workdir, num_steps)
+            devices = parallel.choose_devices(
+                config.parallel.devices,
+                config.data.batch_size,
+                config.train.accumulate_steps,
+            )
         check_same_data(config, source, link)
-        devices = parallel.choose_devices(
-            config.parallel.devices,
-            config.data.batch_size,
-            config.train.accumulate_steps,
-        )
         gan = build.gan(
             config,
             source.shape,
@@ -175,11 +175,14 @@ class Run:
     def say_start(self, step: int, has_batch_norm: bool) -> None:
         """Say from where, on what and in which folder."""
         where = f"from step {step}" if step else "from the start"
+        parts = self.config.train.accumulate_steps
         devices = parallel.in_words(
-            self.devices, self.config.data.batch_size, self.config.parallel.devices
+            self.devices,
+            self.config.parallel.devices,
+            self.config.data.batch_size,
+            parts,
         )
         self.writers.say(f"training {where} on {devices} in {self.workdir}")
-        parts = self.config.train.accumulate_steps
         if parts > 1 and has_batch_norm:
             self.writers.say(
                 f"train.accumulate_steps = {parts}: BatchNorm normalises within each "

@@ -97,7 +97,8 @@ def test_an_error_of_one_is_raised_on_all(address, exits):
 
     links = joined(address, 3)
     errors = in_threads(*(lambda link=link: work(link) for link in links))
-    assert [str(error) for error in errors] == ["data.dir = x: no such folder"] * 3
+    message = "process 1: data.dir = x: no such folder"
+    assert [str(error) for error in errors] == [message] * 3
     assert exits == []
 
 
@@ -222,12 +223,12 @@ def test_messages_do_not_mix(address):
     [
         (
             lambda config: config.train.update(seed=1),
-            "process 1 has another config or code than process 0 (train.seed: 0 in "
-            "process 0, 1 here); all need the same",
+            "process 1: another config or code than that of process 0 (train.seed: 0 "
+            "in process 0, 1 here); all need the same",
         ),
         (
             lambda config: config.gan.update(extra="x"),
-            "process 1 has another config or code than process 0 (gan.extra: - in "
+            "process 1: another config or code than that of process 0 (gan.extra: - in "
             "process 0, x here); all need the same",
         ),
     ],

@@ -1,0 +1,317 @@
+"""What one training step sends between devices, and when that hides behind computing.
+
+    python benchmarks/communication.py [--only=RECIPE] [--json=FILE]
+
+Three counts of the collective operations of the program that eight devices run
+(`parallel.compile_steps` on virtual CPU devices; nothing is trained):
+
+compiled: the all-reduces and all-gathers of XLA's optimized program with the bytes of
+    their results, times the trip counts of the loops around them. It is what runs, so
+    the number of operations and the total are taken from it. XLA joins the arrays of a
+    turn into one operation, so that it no longer tells which bytes are gradients.
+traced: the same in the jaxpr, before XLA: one operation an array, with the place that
+    it comes from. The split is taken from it.
+model: the closed form (`model`).
+
+Traced and model have to agree to the byte, or the script fails; compiled may have up to
+1 % less, because XLA sums once what is equal (biases whose outputs are added have the
+same gradient) or does not change in a loop. The times are a model too, of ring
+algorithms at the figures of `LINKS`: none was measured. FLOP are XLA's count of the
+step on one device, all critic steps included.
+"""
+
+import argparse
+import json
+import math
+import os
+import runpy
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import collectives
+import numpy as np
+
+DEVICES, COUNTS = 8, (8, 32, 256)
+CONFIGS = Path(__file__).parents[1] / "configs"
+EFFICIENCY = 0.4  # of the peak, which convolutions reach when they are large
+
+
+class Recipe(NamedTuple):
+    """A config, the shape of its examples and the batch of each device."""
+
+    file: str
+    variant: str
+    shape: tuple[int, ...]
+    batch: int
+
+
+RECIPES = {
+    # 50 examples do not divide by eight: 48.
+    "wgan:mnist": Recipe("wgan", "mnist", (28, 28, 1), 6),
+    "wgan_gp:tutorial": Recipe("wgan_gp", "tutorial", (28, 28, 1), 8),
+    "wgan_gp:cifar10_resnet": Recipe("wgan_gp", "cifar10_resnet", (32, 32, 3), 8),
+    "wgan_gp:image64": Recipe("wgan_gp", "image64", (64, 64, 3), 8),
+    "cyclegan:horse2zebra": Recipe("cyclegan", "horse2zebra", (256, 256, 3), 1),
+    "cyclegan": Recipe("cyclegan", "", (64, 64, 3), 1),
+}
+
+
+class Link(NamedTuple):
+    """What connects the devices, and what they compute.
+
+    Attributes:
+        bandwidth: bytes a second that a device sends to its neighbours in the ring.
+        latency: seconds of one of the ring's steps.
+        peak: FLOP a second of a device, bfloat16.
+    """
+
+    bandwidth: float
+    latency: float
+    peak: float
+
+
+LINKS = {
+    # jax-ml/scaling-book, tpus.md: 1e11 bytes a second along one axis, both directions
+    # of the ring together, 0.5 us a hop, 1.97e14 FLOP a second.
+    "TPU v5e ICI": Link(1e11, 0.5e-6, 1.97e14),
+    # NVIDIA's data sheet of the H100 SXM: 900 GB/s, which is both directions; 1,979
+    # TFLOP a second with sparsity, which is twice the dense rate. Latency: the ring of
+    # the protocol "Simple" in NCCL's own model (src/graph/tuning.cc, hwLat).
+    "H100 NVLink 4": Link(4.5e11, 3.4e-6, 9.895e14),
+    # 100 Gbit/s; latency as above, of the network. One GPU a machine.
+    "H100 100 GbE": Link(1.25e10, 14e-6, 9.895e14),
+}
+
+
+# The program
+
+
+def config_of(recipe: Recipe) -> Any:
+    """Return the recipe's config."""
+    return runpy.run_path(str(CONFIGS / f"{recipe.file}.py"))["get_config"](
+        recipe.variant
+    )
+
+
+def zeros(config: Any, shape: tuple[int, ...], count: int) -> dict[str, np.ndarray]:
+    """Return a batch of one step, leaves [1, n_critic, count, ...]."""
+    first = (1, config.gan.get("n_critic", 1), count)
+    names = ("a", "b") if config.gan.name == "cyclegan" else ("image",)
+    batch: dict[str, Any] = {
+        name: np.zeros((*first, *shape), np.uint8) for name in names
+    }
+    if config.gan.name != "cyclegan":
+        batch["label"] = np.zeros(first, np.int32)
+    return batch
+
+
+def program(config: Any, shape: tuple[int, ...], batch: int) -> tuple[Any, Any, Any]:
+    """Return `steps(state, key)` of eight devices, and what it takes as shapes.
+
+    `batch` is that of one device.
+    """
+    import jax
+
+    from jaxgan import build, parallel
+
+    devices = jax.devices()[:DEVICES]
+    gan = build.gan(config, shape, axis_name=parallel.axis_name(devices))
+    steps = parallel.compile_steps(gan, devices)
+    data = zeros(config, shape, DEVICES * batch)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = jax.eval_shape(gan.init, key)
+    return lambda state, key: steps(state, data, key), state, key
+
+
+# The model
+
+
+def elements(tree: Any) -> int:
+    """Return the number of elements of all arrays of a tree of shapes."""
+    import jax
+
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+
+
+def model(config: Any, shape: tuple[int, ...], batch: int) -> dict[str, int]:
+    """Return the bytes of a step by part, of float32 networks, in closed form.
+
+    With n critic steps, P parameters and S running statistics (a mean and a variance
+    a channel; D is the critic, G the generator), 4 bytes each:
+
+    gradients: n P_D + P_G.
+    batch_norm: the running statistics, n S_D + S_G; and S of a network for each time
+        that a batch passes it, and again where gradients pass back. WGAN: n + 2 passes
+        of G and 4 n + 2 of D. CycleGAN: 4 of G, 6 with identity loss, and 6 of D.
+    metrics: one each, the critic's n times.
+    pool: the generated images of all devices, both domains, each with a slot (4 bytes)
+        and whether it is exchanged (1 byte).
+    """
+    import jax
+
+    from jaxgan import build
+
+    gan = build.gan(config, shape)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = jax.eval_shape(gan.init, key)
+    data = {name: leaf[0] for name, leaf in zeros(config, shape, batch).items()}
+    _, metrics = jax.eval_shape(gan.train_step, state, data, key)
+    local = ("learning_rate/", "critic/weights_at_clip")
+    averaged = {n: leaf for n, leaf in metrics.items() if not n.startswith(local)}
+    cyclegan = config.gan.name == "cyclegan"
+    n = config.gan.get("n_critic", 1)
+    if cyclegan:
+        passes = 6 if config.gan.identity_weight else 4, 6
+    else:
+        passes = n + 2, 4 * n + 2
+    statistics = [elements(p.batch_stats) for p in (state.generator, state.critic)]
+    critic, generator = elements(state.critic.params), elements(state.generator.params)
+    moments = sum(s * p for s, p in zip(statistics, passes, strict=True))
+    pooled = 2 * DEVICES * batch * (4 * math.prod(shape) + 5)
+    return {
+        "gradients": 4 * (n * critic + generator),
+        "batch_norm": 4 * (statistics[0] + n * statistics[1] + moments),
+        "metrics": 4 * elements(averaged),
+        "pool": pooled if cyclegan and config.gan.pool_size else 0,
+    }
+
+
+def flop_per_example(config: Any, shape: tuple[int, ...], batch: int) -> float:
+    """Return the FLOP of a step on one device, for each example of its batch.
+
+    XLA counts the body of a loop once, so the critic's loop is unrolled.
+    """
+    import jax
+    import jax.extend
+
+    from jaxgan import build
+
+    gan = build.gan(config, shape)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = jax.eval_shape(gan.init, key)
+    data = {name: leaf[0] for name, leaf in zeros(config, shape, batch).items()}
+    with jax.disable_jit():
+        jaxpr = jax.make_jaxpr(gan.train_step)(state, data, key)
+    flat = jax.jit(jax.extend.core.jaxpr_as_fun(jaxpr))
+    lowered: Any = flat.lower(*jax.tree.leaves((state, data, key)))
+    return lowered.cost_analysis()["flops"] / batch
+
+
+# The times
+
+
+def seconds(link: Link, devices: int, sent: dict[str, Any], batch: float) -> float:
+    """Return the time of what a step sends, `batch` examples on each of the devices.
+
+    A ring's all-reduce has 2 (devices - 1) steps, in which a device sends
+    2 (devices - 1) / devices times the bytes; an all-gather has half of both.
+    """
+    steps = 2 * (devices - 1)
+    pool = devices * batch * sent["pool_per_example"]
+    operations = sent["reduces"] + sent["gathers"] / 2
+    moved = (sent["reduced"] + pool / 2) * steps / devices
+    return operations * steps * link.latency + moved / link.bandwidth
+
+
+def hiding_batch(link: Link, devices: int, sent: dict[str, Any]) -> float:
+    """Return the batch of a device at which computing takes as long as sending.
+
+    Infinity where the pools' images take longer to send than to compute.
+    """
+    fixed = seconds(link, devices, sent, 0)
+    growing = seconds(link, devices, sent, 1) - fixed
+    computing = sent["flop_per_example"] / (EFFICIENCY * link.peak)
+    return fixed / (computing - growing) if computing > growing else math.inf
+
+
+# The report
+
+
+def count(config: Any, shape: tuple[int, ...], batch: int) -> dict[str, Any]:
+    """Return what a step sends by all three counts; ValueError where they differ."""
+    import jax
+
+    steps, state, key = program(config, shape, batch)
+    by_trace = collectives.traced(jax.make_jaxpr(steps)(state, key).jaxpr, state)
+    split = collectives.by_part(by_trace)
+    text = jax.jit(steps).lower(state, key).compile().as_text()
+    operations = collectives.compiled(text)
+    gathers = [each for each in operations if each.name in collectives.GATHERS]
+    reduces = [each for each in operations if each.name not in collectives.GATHERS]
+    expected = model(config, shape, batch)
+    total = collectives.total(operations)
+    if split != expected or not 0.99 <= total / sum(expected.values()) <= 1:
+        raise ValueError(f"traced {split}, compiled {total}, model {expected}")
+    return {
+        "parameters": [elements(p.params) for p in (state.generator, state.critic)],
+        "bytes": expected,
+        "compiled": total,
+        "reduced": collectives.total(reduces),
+        "reduces": sum(each.times for each in reduces),
+        "gathers": sum(each.times for each in gathers),
+        "pool_per_example": expected["pool"] / (DEVICES * batch),
+    }
+
+
+def measure(recipe: Recipe) -> dict[str, Any]:
+    """Return `count` of a recipe, and its FLOP."""
+    config = config_of(recipe)
+    sent = count(config, recipe.shape, recipe.batch)
+    flop = flop_per_example(config, recipe.shape, recipe.batch)
+    return sent | {"flop_per_example": flop}
+
+
+def show(results: dict[str, dict[str, Any]]) -> None:
+    """Print both tables, in Markdown."""
+    print(
+        "| recipe | parameters G, D | batch a device | gradients | BatchNorm | metrics "
+        "| pools | compiled | all-reduces, all-gathers | GFLOP an example |\n"
+        "|---|---|---|---|---|---|---|---|---|---|"
+    )
+    for name, sent in results.items():
+        parts = " | ".join(f"{size:,}" for size in sent["bytes"].values())
+        generator, critic = sent["parameters"]
+        print(
+            f"| {name} | {generator:,}, {critic:,} | {RECIPES[name].batch} | {parts} | "
+            f"{sent['compiled']:,} | {sent['reduces']}, {sent['gathers']} | "
+            f"{sent['flop_per_example'] / 1e9:.4g} |"
+        )
+    links = " | ".join(LINKS)
+    print(f"\n| recipe | devices | {links} |\n|---|---|{'---|' * len(LINKS)}")
+    for name, sent in results.items():
+        for devices in COUNTS:
+            cells = " | ".join(
+                cell(link, devices, sent, RECIPES[name].batch)
+                for link in LINKS.values()
+            )
+            print(f"| {name} | {devices} | {cells} |")
+
+
+def cell(link: Link, devices: int, sent: dict[str, Any], batch: int) -> str:
+    """Return 'ms of sending; batch a device that hides it'."""
+    hides = hiding_batch(link, devices, sent)
+    words = f"{math.ceil(hides):,}" if math.isfinite(hides) else "never"
+    return f"{seconds(link, devices, sent, batch) * 1e3:.3g} ms; {words}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", choices=RECIPES, help="one recipe")
+    parser.add_argument("--json", type=Path, help="also write the numbers there")
+    flags = parser.parse_args()
+    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES}"
+    # What is left out changes no collective, and takes most of the time to compile.
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+    names = [flags.only] if flags.only else list(RECIPES)
+    results = {name: measure(RECIPES[name]) for name in names}
+    print(f"jax {jax.__version__}; bytes of a step on {DEVICES} devices")
+    show(results)
+    if flags.json:
+        flags.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
