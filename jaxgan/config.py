@@ -105,8 +105,10 @@ def load(workdir: str | Path) -> ConfigDict:
     path = remote.path(os.fspath(workdir)) / "config.json"
     try:
         config = ConfigDict(json.loads(path.read_text()))
-        absent = {name: ADDED[name] for name in ADDED.keys() - flatten(config).keys()}
-        config.update_from_flattened_dict(absent)
+        for name, value in ADDED.items():
+            section, _, field = name.partition(".")
+            if section in config and field not in config[section]:
+                config[section][field] = value
         return config
     except FileNotFoundError as error:
         raise UserError(f"{path}: not found; is {workdir} a run's workdir?") from error

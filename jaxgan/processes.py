@@ -21,6 +21,7 @@ from typing import Any
 from jaxgan.errors import UserError
 
 SETTLE_SECONDS = 5.0
+READER = "jaxgan-link"  # the name of the threads that read
 HINT = "start all processes again to go on from the last checkpoint"
 
 
@@ -62,7 +63,9 @@ class Link:
         connection.settimeout(None)
         self._sockets[index] = connection
         self._received[index] = queue.Queue()
-        reader = threading.Thread(target=self._read, args=(index,), daemon=True)
+        reader = threading.Thread(
+            target=self._read, args=(index,), daemon=True, name=READER
+        )
         reader.start()
 
     def _read(self, index: int) -> None:

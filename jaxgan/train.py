@@ -45,14 +45,14 @@ def train(
     with StopSignals(link.count > 1) as signals, ExitStack() as stack:
         stack.enter_context(alone_in(workdir, config, link))
         with link.together():
-            source = feed(config, link.index, link.count)
-            num_steps = build.num_steps(config, source.plan)
-            check_length(workdir, num_steps)
             devices = parallel.choose_devices(
                 config.parallel.devices,
                 config.data.batch_size,
                 config.train.accumulate_steps,
             )
+            source = feed(config, link.index, link.count)
+            num_steps = build.num_steps(config, source.plan)
+            check_length(workdir, num_steps)
         check_same_data(config, source, link)
         gan = build.gan(
             config,

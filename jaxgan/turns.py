@@ -245,7 +245,8 @@ def as_train_step(
         key = jax.random.fold_in(key, state.step)
         n_critic, count = jax.tree.leaves(batch)[0].shape[:2]
         first = 0 if axis_name is None else lax.axis_index(axis_name) * count
-        index = jnp.broadcast_to(first + jnp.arange(count), (n_critic, count))
+        index = first + jnp.arange(count, dtype=jnp.int32)
+        index = jnp.broadcast_to(index, (n_critic, count))
         state, _, metrics = whole_turn(state, batch | {"index": index}, key)
         return state.replace(step=state.step + 1), metrics
 

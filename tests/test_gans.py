@@ -92,10 +92,10 @@ def drawn_state(gan, seed=0):
     return jax.tree.map(jnp.copy, state)  # as the step is given the state to overwrite
 
 
-def train(config, steps, shape=SHAPE, classes=0, count=1, init=False):
+def train(config, steps, shape=SHAPE, classes=0, init=False):
     """Return the state before, that after `steps`, and the metrics, all as numpy."""
-    devices = jax.devices()[:count]
-    gan = build.gan(config, shape, classes, parallel.axis_name(devices))
+    devices = jax.devices()[:1]
+    gan = build.gan(config, shape, classes)
     before = jax.jit(gan.init)(KEY) if init else drawn_state(gan)
     before = parallel.to_host(before)
     state = parallel.replicate(before, devices)
@@ -579,70 +579,6 @@ def test_sample_normalises_by_the_statistics_asked_for(statistics):
     unsaid = {"label": batch["label"]}
     drawings = [sample(state, unsaid, jax.random.key(n))["samples"] for n in (1, 2)]
     assert all_different(drawings)
-
-
-# One device and many
-
-
-def config_for_devices(name, monkeypatch):
-    """Return a config for comparing devices: WGAN-GP with all penalties at once."""
-    networks = TINY_DCGAN if name == "wgan" else None
-    config = small(
-        name, networks=networks, **with_sgd(), data__batch_size=16,
-        data__value_range="dequantized",
-    )  # fmt: skip
-    if name == "wgan_gp":
-        config.gan.generator_batch_multiple = 2
-        one = build.penalty
-
-        def every(options):
-            terms = []
-            for penalty in ("gradient_penalty", "dragan", "r1"):
-                options.penalty = penalty
-                terms.append(one(options))
-
-            def summed(*arguments, index):
-                values = [term(*arguments, index=index) for term in terms]
-                return penalties.Penalty(*map(sum, zip(*values, strict=True)))
-
-            return summed
-
-        monkeypatch.setattr(build, "penalty", every)
-    return config
-
-
-def under_vmap(config):
-    """Return the shapes of one step of eight shares under vmap.
-
-    Unlike pmap it raises where an output differs between the shares.
-    """
-    gan = build.gan(config, SHAPE, axis_name="device")
-    batch = batches(config, 1)
-    shares = {n: leaf[:, 0] for n, leaf in parallel.shard(batch, 8).items()}
-    step = jax.vmap(
-        gan.train_step, axis_name="device", in_axes=(None, 0, None), out_axes=None
-    )
-    return jax.eval_shape(step, jax.eval_shape(gan.init, KEY), shares, KEY)
-
-
-@pytest.mark.parametrize("name", ["wgan", "wgan_gp"])
-def test_eight_devices_equal_one(name, float64, monkeypatch):
-    config = config_for_devices(name, monkeypatch)
-    before, one, metrics = train(config, 3)
-    _, eight, metrics_of_eight = train(config, 3, count=8)
-    assert largest_difference(before.generator, one.generator) > 1e-4
-    assert largest_difference(before.critic, one.critic) > 1e-4
-    assert largest_difference(one, eight) < 1e-9
-    assert largest_difference(metrics, metrics_of_eight) < 1e-9
-    # pmap took the first device's values; all devices have the same:
-    state, _ = under_vmap(config)
-    assert jax.tree.map(np.shape, state) == jax.tree.map(np.shape, one)
-
-
-def test_an_average_over_devices_that_is_missing_is_caught(monkeypatch):
-    monkeypatch.setattr(turns.lax, "pmean", lambda tree, axis_name: tree)
-    with pytest.raises(ValueError, match="vmap has mapped output"):
-        under_vmap(config_for_devices("wgan_gp", monkeypatch))
 
 
 # Seeds, scans and precision

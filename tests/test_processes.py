@@ -24,11 +24,13 @@ from runs import (
 from jaxgan import checkpoint
 
 LAST = 20
-FLAGS = (
-    "--config.parallel.devices=0",
-    "--config.gan.n_critic=1",
-    "--config.train.checkpoint_steps=5",
-)
+FLAGS = ("--config.parallel.devices=0", "--config.train.checkpoint_steps=5")
+# What keeps a run of each GAN short, and gives each device an example.
+OF_GAN = {
+    "wgan": ("--config.gan.n_critic=1", "--config.gan.critic_start=False"),
+    "wgan_gp": ("--config.gan.n_critic=1",),
+    "cyclegan": ("--config.data.batch_size=8",),
+}
 DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
 
 
@@ -37,6 +39,7 @@ def start(workdir, *arguments, num_steps=LAST, count=2):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     place = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}"]
+    gan = Path(arguments[0]).stem
     return [
         subprocess.Popen(
             command(
@@ -45,6 +48,7 @@ def start(workdir, *arguments, num_steps=LAST, count=2):
                 f"--workdir={workdir}",
                 f"--config.train.num_steps={num_steps}",
                 *FLAGS,
+                *OF_GAN[gan],
                 *place,
                 f"--process_id={index}",
             ),
@@ -83,7 +87,7 @@ def wait_for_step(step, workdir, processes):
 
 def on_one(devices, num_steps, workdir, config):
     """Train in one process on so many devices; returns its output."""
-    flags = *FLAGS, f"--config.parallel.devices={devices}"
+    flags = *FLAGS, *OF_GAN["wgan_gp"], f"--config.parallel.devices={devices}"
     done = subprocess.run(
         command(
             "main",
@@ -102,10 +106,9 @@ def on_one(devices, num_steps, workdir, config):
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("processes")
-    path = write_config(folder)
+def whole_run(folder, gan):
+    """Train without disturbance in a folder; returns it."""
+    path = write_config(folder, gan)
     both = ended(start(folder / "run", f"--config={path}"))
     assert [code for code, *_ in both] == [0, 0], both
     first, second = both
@@ -115,23 +118,42 @@ def undisturbed(tmp_path_factory):
     return folder
 
 
-def test_a_process_that_is_killed_and_both_started_again(undisturbed, tmp_path):
-    config, workdir = config_of(undisturbed), tmp_path / "run"
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return whole_run(tmp_path_factory.mktemp("processes"), "wgan_gp")
+
+
+def kill_and_start_again(whole, workdir, lost):
+    """Kill a process of a run like `whole`, and end it with the same bytes."""
+    config = config_of(whole)
     processes = start(workdir, config)
     wait_for_step(10, workdir, processes)
-    processes[1].kill()
-    (code, _, error), (killed, *_) = ended(processes)
-    assert (code, killed) == (1, -signal.SIGKILL)
+    processes[lost].kill()
+    results = ended(processes)
+    assert results[lost][0] == -signal.SIGKILL
+    code, _, error = results[1 - lost]
+    assert code == 1
     assert errors(error) == [
-        "jaxgan: error: process 1 was lost; start all processes again to go on from "
-        "the last checkpoint"
+        f"jaxgan: error: process {lost} was lost; start all processes again to go on "
+        "from the last checkpoint"
     ]
     assert checkpoint.steps_in(workdir / "checkpoints")[-1] < LAST
     assert [code for code, *_ in ended(start(workdir, config))] == [0, 0]
-    whole = undisturbed / "run"
-    assert final_bytes(workdir, LAST) == final_bytes(whole, LAST)
-    assert lines(workdir) == lines(whole)
-    assert pictures(workdir) == pictures(whole)
+    assert final_bytes(workdir, LAST) == final_bytes(whole / "run", LAST)
+    assert lines(workdir) == lines(whole / "run")
+    assert pictures(workdir) == pictures(whole / "run")
+
+
+def test_a_process_that_is_killed_and_both_started_again(undisturbed, tmp_path):
+    kill_and_start_again(undisturbed, tmp_path / "run", lost=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gan", OF_GAN)
+def test_process_0_of_each_gan_killed_and_both_started_again(gan, tmp_path):
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    kill_and_start_again(whole_run(folder, gan), tmp_path / "run", lost=0)
 
 
 def test_sigterm_on_one_saves_the_same_step_of_all(undisturbed, tmp_path):

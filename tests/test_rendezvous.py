@@ -32,7 +32,7 @@ def address(monkeypatch):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
     for thread in threading.enumerate():
-        if thread.daemon:
+        if thread.name == processes.READER:
             thread.join(5)
 
 

@@ -476,7 +476,7 @@ MISTAKES = [
     (BY_RUN | {"workdir": "EMPTY"}, "EMPTY/config.json: not found"),
     (BY_RUN | {"workdir": "NONE"}, "--workdir = NONE: no such folder"),
     (BY_RUN | {"workdir": "FILE"}, "--workdir = FILE: no such folder"),
-    (BY_RUN | {"workdir": "gs://a"}, "gs://a: must be a folder of this machine"),
+    (BY_RUN | {"workdir": "s3://a"}, "s3://a: must be a local folder or gs://..."),
     (BY_RUN | {"workdir": "OTHER"}, "OTHER: a run of wgan_gp"),
 ]
 
