@@ -3,6 +3,7 @@
 import os
 import runpy
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -77,11 +78,18 @@ def exit_code(work: Callable[[], int]) -> int:
         return failed(f"{where}{os.strerror(error.errno)}{kept}", 1)
 
 
-def ended(code: int) -> int:
-    """Return the exit code; after an error among several processes, end at once.
+def ended(work: Callable[[], int]) -> int:
+    """Return the exit code of `work`; among several processes end after an error.
 
-    JAX would wait for the others at exit, which may be gone.
+    At its exit JAX would wait for the others, which may be gone.
     """
+    try:
+        code = work()
+    except Exception:
+        if not jax.distributed.is_initialized():
+            raise
+        traceback.print_exc()
+        code = 1
     if code in (1, 2) and jax.distributed.is_initialized():
         sys.stdout.flush()
         sys.stderr.flush()

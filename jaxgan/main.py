@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train, or say what would be trained; returns the exit code."""
     from jaxgan import cli
 
-    return cli.ended(cli.run_with_config(verb, define, __doc__ or "", argv))
+    return cli.ended(lambda: cli.run_with_config(verb, define, __doc__ or "", argv))
 
 
 def verb(values: flags.FlagValues, config: ConfigDict, name: str) -> int:
