@@ -30,7 +30,13 @@ def start(link: Link) -> None:
         return
     port = link.exchange(free_port() if link.first else None)[0]
     host = link.place.coordinator.rpartition(":")[0]
-    jax.distributed.initialize(f"{host}:{port}", link.count, link.index)
+    jax.distributed.initialize(
+        f"{host}:{port}",
+        link.count,
+        link.index,
+        # Under Slurm JAX would take one GPU of each process's alone.
+        cluster_detection_method="deactivate",
+    )
     if jax.process_index() != link.index:
         raise UserError(
             f"--process_id = {link.index}: this worker is number "

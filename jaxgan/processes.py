@@ -21,6 +21,7 @@ from typing import Any
 from jaxgan.errors import UserError
 
 SETTLE_SECONDS = 5.0
+SWITCH_SECONDS = 0.0005
 READER = "jaxgan-link"  # the name of the threads that read
 HINT = "start all processes again to go on from the last checkpoint"
 
@@ -60,6 +61,8 @@ class Link:
 
     def add(self, index: int, connection: socket.socket) -> None:
         """Take over the connection to process `index`, and watch it from now on."""
+        # Readers have to be quick: when process 0 is gone JAX's own service aborts.
+        sys.setswitchinterval(SWITCH_SECONDS)
         connection.settimeout(None)
         self._sockets[index] = connection
         self._received[index] = queue.Queue()

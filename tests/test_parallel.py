@@ -7,6 +7,7 @@ import pytest
 
 from jaxgan import parallel
 from jaxgan.errors import UserError
+from jaxgan.processes import Link, Place
 
 
 class Device(NamedTuple):
@@ -34,6 +35,16 @@ def machines(monkeypatch):
         monkeypatch.setattr(jax, "process_index", lambda: index)
 
     return set_up
+
+
+def test_all_devices_of_a_process_are_its_own_under_slurm(monkeypatch):
+    """JAX's detection would give each process the one device of its local number."""
+    given = []
+    monkeypatch.setattr(
+        jax.distributed, "initialize", lambda *args, **kwargs: given.append(kwargs)
+    )
+    parallel.start(Link(Place("127.0.0.1:8476", 1, 0)))
+    assert given == [{"cluster_detection_method": "deactivate"}]
 
 
 def chosen(*arguments):

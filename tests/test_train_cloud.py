@@ -1,6 +1,7 @@
 """A run whose workdir is in a bucket: the stand-in of cloud.py."""
 
 import json
+import re
 import subprocess
 import time
 
@@ -90,8 +91,8 @@ def test_killed_in_a_bucket_damaged_and_started_again(runs_of):
         process.kill()
     assert refused.returncode == 2
     assert f"process {process.pid} on" in refused.stderr
-    steps = {int(n.split("/")[1]) for n in stored(f"{bucket}/x") if "/checksums" in n}
-    newest = max(steps)
+    finished = re.compile(r"checkpoints/(\d+)/commit_success.txt")
+    newest = max(int(m[1]) for m in map(finished.fullmatch, stored(f"{bucket}/x")) if m)
     name = bucket.removeprefix("gs://")
     objects = cloud.server().stored[name]
     largest = max(
@@ -103,7 +104,7 @@ def test_killed_in_a_bucket_damaged_and_started_again(runs_of):
     assert done.returncode == 0, done.stderr
     assert "waiting up to 20 s" in done.stdout
     assert f"checkpoint {newest} is damaged" in done.stderr
-    assert f"x/damaged/{newest}/checksums.json" in objects
+    assert any(n.startswith(f"x/damaged/{newest}/state/") for n in objects)
     lines_of = [
         without_times(stored(url)["metrics.jsonl"].decode())
         for url in (whole, f"{bucket}/x")
