@@ -3,6 +3,7 @@
 import fcntl
 import os
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -48,14 +49,14 @@ def locked(workdir: Path) -> Iterator[str]:
                 workdir.rmdir()  # fails, as it should, where there is anything
 
 
-def seen(workdir: Path, word: str, wait_seconds: float = 10.0) -> bool:
+def seen(workdir: Path, word: str, wait_seconds: float = 70.0) -> bool:
     """Return whether the lock that is held with `word` lies in this folder."""
     limit = time.monotonic() + wait_seconds
     while time.monotonic() < limit:
         with suppress(OSError):
             if word in (workdir / NAME).read_text():
                 return True
-        time.sleep(0.2)  # a network's file system may show it late
+        time.sleep(0.2)  # NFS may show it a minute late
     return False
 
 
@@ -95,7 +96,7 @@ def flocked(path: Path, holder: str) -> Iterator[None]:
 def leased(path: Path, holder: str) -> Iterator[None]:
     """Hold a file that is renewed by a thread of this process."""
     found = content(path)
-    if found:
+    if found is not None:
         print(
             f"jaxgan: waiting up to {WATCH_SECONDS:g} s to see whether the lock "
             f"{path} still has a holder",
@@ -104,12 +105,13 @@ def leased(path: Path, holder: str) -> Iterator[None]:
         limit = time.monotonic() + WATCH_SECONDS
         while time.monotonic() < limit and content(path) == found:
             time.sleep(WATCH_SECONDS / 20)
-        if content(path) not in (found, ""):
+        if content(path) not in (found, None):
             raise refusal(path, found)
-    path.write_text(f"{holder} 0")
+    storage.write(path, f"{holder} 0")
     time.sleep(SETTLE_SECONDS)
-    if holder not in content(path):  # another one wrote at the same time
-        raise refusal(path, content(path))
+    other = content(path) or ""
+    if holder not in other:  # another one wrote at the same time
+        raise refusal(path, other)
     ended = threading.Event()
 
     def renew() -> None:
@@ -117,7 +119,9 @@ def leased(path: Path, holder: str) -> Iterator[None]:
         while not ended.wait(RENEW_SECONDS):
             count += 1
             with suppress(OSError):
-                path.write_text(f"{holder} {count}")
+                if holder not in (content(path) or ""):
+                    lost(path)
+                storage.write(path, f"{holder} {count}")
 
     thread = threading.Thread(target=renew, daemon=True)
     thread.start()
@@ -127,14 +131,28 @@ def leased(path: Path, holder: str) -> Iterator[None]:
         ended.set()
         thread.join()
         with suppress(OSError):
-            path.unlink()
+            if holder in (content(path) or ""):
+                path.unlink()
 
 
-def content(path: Path) -> str:
-    """Return the text of a lock, '' where there is none."""
+def lost(path: Path) -> None:
+    """End this process, which was away so long that another one took its lock."""
+    try:
+        print(
+            f"jaxgan: error: {path}: another run took the lock while this one was not "
+            "heard of; it goes on there, this one ends",
+            file=sys.stderr,
+            flush=True,
+        )
+    finally:
+        os._exit(1)
+
+
+def content(path: Path) -> str | None:
+    """Return the text of a lock, None where there is none."""
     with suppress(FileNotFoundError):
         return path.read_text()
-    return ""
+    return None
 
 
 def refusal(path: Path, other: str) -> UserError:

@@ -11,9 +11,10 @@ from jaxgan import config as configs
 from jaxgan.errors import UserError
 from jaxgan.feed import Feed
 from jaxgan.processes import Link
+from jaxgan.types import GanState
 
 # The same examples may lie elsewhere on each machine (`check_same_data`).
-WHERE_DATA_LIES = ("data.dir", "data.dir_b", "data.cache")
+WHERE_DATA_LIES = ("data.dir", "data.dir_b")
 
 
 def check_same_command(config: ConfigDict, workdir: str, link: Link) -> None:
@@ -67,6 +68,19 @@ def check_length(workdir: Path, num_steps: int) -> None:
             f"train.num_steps = {num_steps}: the run in {workdir} is at step "
             f"{latest[0]} already"
         )
+
+
+def check_same_state(config: ConfigDict, state: GanState, link: Link) -> None:
+    """Raise UserError on all processes where one starts from another state."""
+    if link.count == 1:
+        return
+    mine = checkpoint.digest(state)
+    with link.together():
+        if mine != link.exchange(mine)[0]:
+            raise UserError(
+                f"train.init_from = '{config.train.init_from}': another state to start "
+                "from than that of process 0; all need the same files and hardware"
+            )
 
 
 def check_same_data(config: ConfigDict, source: Feed, link: Link) -> None:

@@ -6,6 +6,7 @@ error, and they see at once when one of them is gone, where JAX would wait in a
 collective until its own heartbeats time out, and then abort.
 """
 
+import itertools
 import json
 import os
 import queue
@@ -22,7 +23,10 @@ from jaxgan.errors import UserError
 
 SETTLE_SECONDS = 5.0
 SWITCH_SECONDS = 0.0005
-READER = "jaxgan-link"  # the name of the threads that read
+# A process that hangs is noticed before JAX's service does it, after 100 s, and aborts.
+BEAT_SECONDS, SILENCE_SECONDS = 5.0, 60.0
+PATIENCE_SECONDS = 120.0
+THREADS = "jaxgan-link"  # what the names of their threads begin with
 HINT = "start all processes again to go on from the last checkpoint"
 
 
@@ -50,6 +54,7 @@ class Link:
         self.index = place.index if place else 0
         self._sockets: dict[int, socket.socket] = {}
         self._received: dict[int, queue.Queue] = {}
+        self._heard: dict[int, float] = {}
         self._sending = threading.Lock()
         self._leaving = False
         self._agreed = False
@@ -66,34 +71,51 @@ class Link:
         connection.settimeout(None)
         self._sockets[index] = connection
         self._received[index] = queue.Queue()
-        reader = threading.Thread(
-            target=self._read, args=(index,), daemon=True, name=READER
-        )
-        reader.start()
+        self._heard[index] = time.monotonic()
+        for work in (self._read, self._beat):
+            name = f"{THREADS}-{index}"
+            threading.Thread(target=work, args=(index,), daemon=True, name=name).start()
 
     def _read(self, index: int) -> None:
         connection = self._sockets[index]
         with connection, connection.makefile("r", encoding="utf-8") as lines:
             try:
                 for line in lines:
+                    self._heard[index] = time.monotonic()
                     message = json.loads(line)
                     if "value" in message:
                         self._received[index].put(message["value"])
-                        continue
-                    if message["code"]:
-                        self._end(message["error"], message["code"])
-                    return
-            except OSError:
+                    elif "code" in message:
+                        if message["code"]:
+                            self._end(message["error"], message["code"])
+                        self._heard.pop(index)
+                        return
+            except (OSError, ValueError):
                 pass
             self._end(f"process {index} was lost; {HINT}", 1)
+
+    def _beat(self, index: int) -> None:
+        """Let the other process hear of this one, and notice when it falls silent."""
+        while not self._leaving and index in self._heard:
+            self._send(index, {})
+            if time.monotonic() - self._heard[index] > SILENCE_SECONDS:
+                self._end(
+                    f"process {index} was not heard of for {SILENCE_SECONDS:g} s; "
+                    f"{HINT}",
+                    1,
+                )
+            time.sleep(BEAT_SECONDS)
 
     def _end(self, error: str, code: int) -> None:
         """End this process, which may be waiting for one that is gone."""
         if self._leaving:
             return
         self.leave(error, code)
-        print(f"jaxgan: error: {error}", file=sys.stderr, flush=True)
-        os._exit(code)
+        try:
+            line = f"jaxgan: error: {' '.join(error.split())}"
+            print(line, file=sys.stderr, flush=True)
+        finally:
+            os._exit(code)
 
     def _send(self, index: int, message: dict[str, Any]) -> None:
         try:
@@ -103,14 +125,26 @@ class Link:
             # The reader of this connection says what has become of it.
             pass
 
+    def _receive(self, index: int) -> Any:
+        for waited in itertools.count():
+            try:
+                return self._received[index].get(timeout=PATIENCE_SECONDS)
+            except queue.Empty:
+                minutes = (waited + 1) * PATIENCE_SECONDS / 60
+                print(
+                    f"jaxgan: waiting for process {index} for {minutes:g} minutes",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
     def exchange(self, value: Any) -> list[Any]:
         """Return the values (JSON) that the processes gave, by process; all call it."""
         if self.count == 1:
             return [value]
         if not self.first:
             self._send(0, {"value": value})
-            return self._received[0].get()
-        values = [value] + [self._received[i].get() for i in range(1, self.count)]
+            return self._receive(0)
+        values = [value] + [self._receive(i) for i in range(1, self.count)]
         for index in self._sockets:
             self._send(index, {"value": values})
         return values
@@ -148,8 +182,9 @@ class Link:
         if error is None or self._agreed:
             self.leave()
             return
-        if isinstance(error, RuntimeError):
+        if isinstance(error, RuntimeError | ValueError):
             # What JAX raises when another process is gone: its news come first.
             time.sleep(SETTLE_SECONDS)
         code = 2 if isinstance(error, UserError) else 1
-        self.leave(f"process {self.index} failed: {error}", code)
+        reason = str(error) or type(error).__name__
+        self.leave(f"process {self.index} failed: {reason}", code)

@@ -8,6 +8,7 @@ cannot be caught; here it is one line, after a stated time.
 import json
 import socket
 import time
+from contextlib import suppress
 
 from jaxgan.errors import UserError
 from jaxgan.processes import Link, Place
@@ -68,7 +69,8 @@ def _wait_for_all(
                 error = _admit(connection, came, link.count)
     for connection in came.values():
         answer = {"error": error}
-        connection.sendall(f"{json.dumps(answer)}\n".encode())
+        with suppress(OSError):  # if it is gone, that is noticed below
+            connection.sendall(f"{json.dumps(answer)}\n".encode())
         if error:
             connection.close()
     if error:
@@ -89,6 +91,8 @@ def _admit(
     except (OSError, ValueError, KeyError, TypeError):
         connection.close()  # something else that knocked at this port
         return None
+    if index in came and _closed(came[index]):
+        came.pop(index).close()  # it was started again
     twice = index in came or index == 0
     came[-1 if twice else index] = connection
     if others != count:
@@ -99,6 +103,17 @@ def _admit(
     if twice:
         return f"--process_id = {index}: two processes have it; each needs its own"
     return None
+
+
+def _closed(connection: socket.socket) -> bool:
+    """Return whether the other side, which has nothing to say now, is gone."""
+    connection.setblocking(False)
+    try:
+        return not connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _connect(

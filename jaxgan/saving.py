@@ -65,7 +65,10 @@ class Checkpoints:
             step,
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(as_dict(state)),
-                loop=ocp.args.JsonSave(loop | {"digest": digest(state)}),
+                # Process 0 alone writes it.
+                loop=ocp.args.JsonSave(
+                    loop | {"digest": digest(state) if self._link.first else ""}
+                ),
             ),
         )
         self._unsummed = step

@@ -13,7 +13,12 @@ from ml_collections import ConfigDict
 from jaxgan import build, checkpoint, data, keys, parallel, storage
 from jaxgan import config as configs
 from jaxgan.feed import Feed, feed
-from jaxgan.preconditions import alone_in, check_length, check_same_data
+from jaxgan.preconditions import (
+    alone_in,
+    check_length,
+    check_same_data,
+    check_same_state,
+)
 from jaxgan.process import Profiler, StopSignals
 from jaxgan.processes import Link
 from jaxgan.saving import Checkpoints
@@ -65,6 +70,7 @@ def train(
         checkpoints = Checkpoints(workdir / "checkpoints", keep, link)
         stack.callback(checkpoints.close)
         state, loop = first_state(config, gan, source, checkpoints)
+        check_same_state(config, state, link)
         writers: Writers | Silent = Silent()
         if link.first:
             # Only now, so that a mistake in the config leaves nothing behind it.
@@ -74,7 +80,7 @@ def train(
         run = Run(
             config, workdir, gan, source, num_steps, devices, checkpoints, writers
         )
-        return run.steps(state, loop, signals, profile)
+        return run.steps(state, loop, signals, profile and link.first)
 
 
 def first_state(
@@ -117,7 +123,6 @@ class Run:
         self.devices = devices
         self.checkpoints = checkpoints
         self.writers = writers
-        self.first = jax.process_index() == 0  # the process that writes
         self.key = jax.random.key(config.train.seed)
         self.train_steps = parallel.compile_steps(gan, devices)
         self.sample = jax.jit(gan.sample)
@@ -244,7 +249,7 @@ class Run:
         left = elapsed / max(1, self.steps_taken) * (self.num_steps - step)
         values = self.means.take()
         self.clock, self.images, self.steps_taken = time.perf_counter(), 0, 0
-        if not self.first:
+        if isinstance(self.writers, Silent):
             return
         key = jax.random.fold_in(self.key, keys.HELDOUT)
         alone = parallel.on_one_device(state)
@@ -259,7 +264,7 @@ class Run:
 
     def draw(self, step: int, state: GanState) -> None:
         """Write the picture of samples from the run's fixed examples."""
-        if not self.first:
+        if isinstance(self.writers, Silent):
             return
         key = jax.random.fold_in(self.key, keys.SAMPLES)
         alone = parallel.on_one_device(state)

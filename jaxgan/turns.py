@@ -87,11 +87,18 @@ def turn(
 def accumulated(gradient: Gradient, player: Player, count: int) -> Gradient:
     """Return the function that takes a batch in `count` equal parts, one by one.
 
-    Gradients and metrics are the means over the parts, so those of the whole batch
-    where the loss is a mean over examples. BatchNorm is not: it normalises within a
-    part, and its running statistics move once for each. What the loss made of the
-    parts is put together again.
+    Part k has the examples whose numbers are k modulo `count`: the same ones on any
+    number of devices. Gradients and metrics are the means over the parts, so those of
+    the whole batch where the loss is a mean over examples. BatchNorm is not: it
+    normalises within a part, and its running statistics move once for each. What the
+    loss made of the parts is put together again.
     """
+
+    def apart(x: Array) -> Array:
+        return x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1)
+
+    def together(x: Array) -> Array:
+        return x.swapaxes(0, 1).reshape(-1, *x.shape[2:])
 
     def of_parts(params: PyTree, state: GanState, batch: Batch, key: Key):
         network = getattr(state, player)
@@ -106,14 +113,14 @@ def accumulated(gradient: Gradient, player: Player, count: int) -> Gradient:
             return (batch_stats, total), (metrics, made)
 
         zeros = jax.tree.map(jnp.zeros_like, params)
-        parts = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
+        parts = jax.tree.map(apart, batch)
         (batch_stats, total), (metrics, made) = lax.scan(
             part, (network.batch_stats, zeros), parts
         )
         return jax.tree.map(lambda x: x / count, total), Outcome(
             batch_stats,
             jax.tree.map(lambda x: x.mean(axis=0), metrics),
-            jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), made),
+            jax.tree.map(together, made),
         )
 
     return of_parts

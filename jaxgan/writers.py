@@ -126,12 +126,6 @@ class Silent:
     def advance(self, steps: int) -> None:
         """Do nothing."""
 
-    def metrics(self, step: int, values: Mapping[str, float], left: float) -> None:
-        """Do nothing."""
-
-    def picture(self, step: int, name: str, picture: np.ndarray) -> None:
-        """Do nothing."""
-
     def say(self, text: str) -> None:
         """Do nothing."""
 

@@ -289,6 +289,19 @@ def test_batch_norm_normalises_each_part_and_moves_its_statistics_once_for_it(ei
             np.testing.assert_allclose(left, far * 0.9 ** (2 * moves * STEPS), 1e-3)
 
 
+@pytest.mark.parametrize(
+    "gan",
+    ["wgan", *(pytest.param(g, marks=pytest.mark.slow) for g in GANS[1:])],
+)
+def test_parts_with_batch_norm_are_the_same_on_any_number_of_devices(gan, either):
+    """Each part has the same examples, wherever they are."""
+    fields = WITH_BATCH_NORM[gan]
+    state, _ = reference(gan, fields)["sgd"]
+    one = in_parts(gan, 1, 2, fields)(state)
+    for count in (2, 4):
+        assert largest_difference(one, in_parts(gan, count, 2, fields)(state)) < 1e-9
+
+
 def filled(network, value):
     return jax.tree.map(lambda x: np.full_like(x, value), network.batch_stats)
 

@@ -17,6 +17,7 @@ from jaxgan.processes import Place
 
 @pytest.fixture
 def address(monkeypatch):
+    monkeypatch.setattr(processes, "BEAT_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
     links = []
@@ -32,7 +33,7 @@ def address(monkeypatch):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
     for thread in threading.enumerate():
-        if thread.name == processes.READER:
+        if thread.name.startswith(processes.THREADS):
             thread.join(5)
 
 
@@ -134,6 +135,32 @@ def test_two_processes_of_one_number(address):
     ] * 3
 
 
+def test_a_process_that_is_started_again_before_all_have_come(address):
+    host, port = address.split(":")
+
+    def killed_then_started_again():
+        limit = time.monotonic() + 5
+        while time.monotonic() < limit:
+            with suppress(ConnectionRefusedError):
+                with socket.create_connection((host, int(port))) as killed:
+                    killed.sendall(b'{"jaxgan": 1, "count": 3}\n')
+                    time.sleep(0.1)
+                break
+        return rendezvous.join(Place(address, 3, 1), 10)
+
+    def later():
+        time.sleep(1)
+        return rendezvous.join(Place(address, 3, 2), 10)
+
+    links = in_threads(
+        lambda: rendezvous.join(Place(address, 3, 0), 10),
+        killed_then_started_again,
+        later,
+    )
+    calls = [lambda link=link: link.exchange(link.index) for link in links]
+    assert in_threads(*calls) == [[0, 1, 2]] * 3
+
+
 def test_processes_that_do_not_agree_on_their_number(address):
     errors = in_threads(
         lambda: rendezvous.join(Place(address, 2, 0), 10),
@@ -188,6 +215,35 @@ def test_a_lost_process_ends_the_others_at_once(address, exits, capsys, lost):
     assert capsys.readouterr().err == (
         f"jaxgan: error: process {lost} was lost; {processes.HINT}\n"
     )
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+def test_a_process_that_hangs_is_noticed(address, exits, capsys, monkeypatch, silent):
+    monkeypatch.setattr(processes, "SILENCE_SECONDS", 0.3)
+    links = joined(address)
+    time.sleep(0.5)  # both are heard of
+    assert exits == []
+    send = processes.Link._send
+    monkeypatch.setattr(
+        processes.Link,
+        "_send",
+        lambda link, *args: None if link is links[silent] else send(link, *args),
+    )
+    wait_for(lambda: exits)
+    assert f"process {silent} was not heard of for 0.3 s" in capsys.readouterr().err
+
+
+def test_waiting_long_is_said(address, capsys, monkeypatch):
+    monkeypatch.setattr(processes, "PATIENCE_SECONDS", 0.1)
+
+    def late(link):
+        time.sleep(0.3)
+        return link.exchange(link.index)
+
+    links = joined(address)
+    calls = lambda: links[0].exchange(0), lambda: late(links[1])
+    assert in_threads(*calls) == [[0, 1]] * 2
+    assert "jaxgan: waiting for process 1 for " in capsys.readouterr().err
 
 
 def test_an_error_of_one_while_the_others_compute(address, exits, capsys):
