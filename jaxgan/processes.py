@@ -96,9 +96,9 @@ class Link:
 
     def _beat(self, index: int) -> None:
         """Let the other process hear of this one, and notice when it falls silent."""
-        while not self._leaving and index in self._heard:
+        while not self._leaving and (heard := self._heard.get(index)) is not None:
             self._send(index, {})
-            if time.monotonic() - self._heard[index] > SILENCE_SECONDS:
+            if time.monotonic() - heard > SILENCE_SECONDS:
                 self._end(
                     f"process {index} was not heard of for {SILENCE_SECONDS:g} s; "
                     f"{HINT}",
