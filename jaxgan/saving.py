@@ -95,7 +95,9 @@ class Checkpoints:
             raise self._failure(step, error) from error
 
     def _failure(self, step: int | None, error: Exception) -> "SaveFailed":
-        reason = "no space left on device" if is_full(error) else str(error)
+        # What TensorStore was told to do follows, in a thousand characters.
+        reason = str(error).partition(" [tensorstore_spec=")[0]
+        reason = "no space left on device" if is_full(error) else reason
         latest = self.latest()
         kept = "none was" if latest is None else f"that of step {latest} is"
         return SaveFailed(

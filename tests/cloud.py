@@ -189,7 +189,8 @@ class Handler(BaseHTTPRequestHandler):
         content, generation, _ = objects[name]
         headers = {"X_Goog_Generation": str(generation), "ETag": str(generation)}
         if self.query.get("ifGenerationNotMatch") == str(generation):
-            raise Refused(304, "")
+            self.answer(304)  # has no body: one would be taken for the next answer
+            return
         if "Range" not in self.headers:
             self.answer(content=content, **headers)
             return

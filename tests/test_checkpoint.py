@@ -119,6 +119,15 @@ def test_full_disk_is_said_and_nothing_is_lost(saved, monkeypatch):
     assert same(saved.restore(state(0))[0], state(4))
 
 
+def test_what_tensorstore_was_told_to_do_is_not_repeated(saved, monkeypatch):
+    def failed():
+        raise ValueError("UNKNOWN: no answer [tensorstore_spec='{...}']")
+
+    monkeypatch.setattr(saved._manager, "check_for_errors", failed)
+    with pytest.raises(SaveFailed, match=r"written \(UNKNOWN: no answer\); that of"):
+        saved.wait()
+
+
 def test_another_networks_checkpoint_is_refused_and_stays(saved):
     with pytest.raises(UserError, match=r"shape \(3, 2\).*needs \(5, 2\)"):
         saved.restore(state(0, width=5))

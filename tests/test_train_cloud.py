@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import subprocess
 import time
 
@@ -41,6 +42,22 @@ def without_times(text):
         {k: v for k, v in row.items() if k not in ("seconds", "images_per_second")}
         for row in rows
     ]
+
+
+def test_what_is_known_already_is_answered_without_a_body():
+    """Its bytes would be taken for the next answer on the connection."""
+    url = f"{cloud.bucket()}/x"
+    cloud.put(url, b"content")
+    bucket = url.removeprefix("gs://").partition("/")[0]
+    generation = cloud.server().stored[bucket]["x"].generation
+    path = f"/storage/v1/b/{bucket}/o/x?alt=media&ifGenerationNotMatch={generation}"
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    address = "127.0.0.1", cloud.server().server_port
+    with socket.create_connection(address) as connection:
+        connection.sendall(request.encode())
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 304 ")
+    assert answer.endswith(b"\r\n\r\n")
 
 
 def test_a_run_in_a_bucket_has_the_files_of_one_in_a_folder(runs_of):
