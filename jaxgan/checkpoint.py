@@ -15,7 +15,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxgan import storage
-from jaxgan.checksums import SUMS, damage
+from jaxgan.checksums import damage
 from jaxgan.errors import UserError
 from jaxgan.types import GanState
 
@@ -64,11 +64,6 @@ def this_process() -> dict[str, Any]:
             barrier_sync_key_prefix=f"process_{index}",
         )
     }
-
-
-def has_sums(directory: Path, step: int) -> bool:
-    """Return whether a checkpoint was finished, without reading it."""
-    return (directory / str(step) / SUMS).exists()
 
 
 def read(

@@ -6,8 +6,8 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
-import jax
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
@@ -66,7 +66,7 @@ def exit_code(work: Callable[[], int]) -> int:
         return work()
     except UserError as error:
         return failed(str(error), 2)
-    except (TrainingFailed, SaveFailed) as error:
+    except (TrainingFailed, SaveFailed, storage.WriteFailed) as error:
         return failed(str(error), 1)
     except KeyboardInterrupt:
         return failed("stopped by SIGINT", 130)
@@ -78,23 +78,22 @@ def exit_code(work: Callable[[], int]) -> int:
         return failed(f"{where}{os.strerror(error.errno)}{kept}", 1)
 
 
-def ended(work: Callable[[], int]) -> int:
-    """Return the exit code of `work`; among several processes end after an error.
+def end(main: Callable[[], int]) -> NoReturn:
+    """End this process with the exit code of `main`, at once after an error.
 
-    At its exit JAX would wait for the others, which may be gone.
+    At its exit Python would wait for Orbax's threads, which may wait minutes for a
+    save that failed, and JAX for other processes, which may be gone.
     """
     try:
-        code = work()
+        code = main()
     except Exception:
-        if not jax.distributed.is_initialized():
-            raise
         traceback.print_exc()
         code = 1
-    if code in (1, 2) and jax.distributed.is_initialized():
+    if code in (1, 2):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-    return code
+    sys.exit(code)
 
 
 def failed(message: str, code: int) -> int:

@@ -5,7 +5,6 @@ config is changed with `--config.SECTION.FIELD=VALUE`, a variant of it chosen wi
 `--config=configs/wgan_gp.py:VARIANT[,key=value...]`.
 """
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train, or say what would be trained; returns the exit code."""
     from jaxgan import cli
 
-    return cli.ended(lambda: cli.run_with_config(verb, define, __doc__ or "", argv))
+    return cli.run_with_config(verb, define, __doc__ or "", argv)
 
 
 def verb(values: flags.FlagValues, config: ConfigDict, name: str) -> int:
@@ -120,4 +119,6 @@ def place(values: flags.FlagValues) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from jaxgan import cli
+
+    cli.end(main)

@@ -17,7 +17,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from jaxgan import storage
-from jaxgan.checkpoint import absolute, as_dict, digest, has_sums, read, steps_in
+from jaxgan.checkpoint import absolute, as_dict, digest, read, steps_in
 from jaxgan.checksums import UNFINISHED, damage, write_sums
 from jaxgan.processes import Link
 from jaxgan.types import GanState
@@ -39,6 +39,7 @@ class Checkpoints:
         self.directory = absolute(directory)
         self._link = link or Link()
         self._unsummed: int | None = None
+        self._latest: int | None = None
         self._failed = False
         self._manager = ocp.CheckpointManager(
             self.directory,
@@ -88,8 +89,10 @@ class Checkpoints:
         try:
             self._manager.wait_until_finished()
             self._manager.check_for_errors()
-            if step is not None and self._link.first:
-                write_sums(self.directory / str(step))
+            if step is not None:
+                if self._link.first:
+                    write_sums(self.directory / str(step))
+                self._latest = step
         except Exception as error:  # Orbax has no class of its own for a full disk
             self._failed = True
             raise self._failure(step, error) from error
@@ -111,7 +114,7 @@ class Checkpoints:
         They go to `damaged/` beside the checkpoints, each reported on stderr.
         """
         sound = self._newest_sound(like) if self._link.first else None
-        step = self._link.exchange(sound)[0]
+        step = self._latest = self._link.exchange(sound)[0]
         self._manager.reload()
         return None if step is None else read(self.directory, step, like)
 
@@ -139,9 +142,8 @@ class Checkpoints:
         return loop["digest"] == digest(state)
 
     def latest(self) -> int | None:
-        """Return the step of the newest finished checkpoint, None without any."""
-        sound = [s for s in steps_in(self.directory) if has_sums(self.directory, s)]
-        return sound[-1] if sound else None
+        """Return the step of the newest that was restored or saved, None without."""
+        return self._latest
 
     def close(self) -> None:
         """Wait for the last save and release Orbax's threads."""

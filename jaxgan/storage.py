@@ -6,9 +6,15 @@ here is what differs between them.
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from jaxgan.data import remote
+
+
+class WriteFailed(Exception):
+    """A file in a bucket could not be written: says why."""
 
 
 def path(text: str, field: str) -> Path:
@@ -22,23 +28,45 @@ def is_remote(path: Path) -> bool:
     return remote.is_remote(path)
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Raise WriteFailed for whatever the clients of a bucket raise."""
+    try:
+        yield
+    except Exception as error:  # of gcsfs, google.auth, aiohttp and requests
+        raise WriteFailed(
+            f"{path}: could not be written ({remote.reason(error)}); what was saved "
+            "before is kept"
+        ) from error
+
+
 def write(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is never seen half written."""
+    """Write a file so that it is never seen half written.
+
+    Raises:
+        WriteFailed: its bucket does not take it; OSError: its folder does not.
+    """
     data = content.encode() if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
     if is_remote(path):
-        path.write_bytes(data)  # an object appears when all of it is there
+        with _writing(path):
+            path.write_bytes(data)  # an object appears when all of it is there
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_bytes(data)
     os.replace(temporary, path)
 
 
 def append(path: Path, line: str) -> None:
-    """Add a line to a text file; a bucket has its object written anew."""
+    """Add a line to a text file; a bucket has its object written anew.
+
+    Raises:
+        WriteFailed, OSError: as `write` does.
+    """
     if is_remote(path):
-        before = path.read_text() if path.exists() else ""
-        path.write_text(before + line)
+        with _writing(path):
+            before = path.read_text() if path.exists() else ""
+            path.write_text(before + line)
         return
     with open(path, "a") as file:
         file.write(line)

@@ -4,6 +4,7 @@ import datetime
 import importlib.util
 import json
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,14 +63,19 @@ class Writers:
             without = " and ".join(wanted[name] for name in absent)
             print(f"jaxgan: no {without}: pip install {' '.join(absent)}")
         present = wanted.keys() - absent
+        self._local: tempfile.TemporaryDirectory | None = None
         self._board = self._open_board(start) if "tensorboardX" in present else None
         self._bar = self._open_bar(start) if "tqdm" in present else None
 
     def _open_board(self, start: int) -> Any:
         from tensorboardX import SummaryWriter
 
+        folder = str(self.workdir)
+        if storage.is_remote(self.workdir):
+            self._local = tempfile.TemporaryDirectory()
+            folder = self._local.name
         # What an earlier process logged after this step is run again: purged.
-        return SummaryWriter(str(self.workdir), purge_step=start + 1)
+        return SummaryWriter(folder, purge_step=start + 1)
 
     def _open_bar(self, start: int) -> Any:
         from tqdm import tqdm
@@ -89,6 +95,7 @@ class Writers:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
             self._board.flush()
+            self._upload_events()
         shown = {name: f"{values[name]:.4g}" for name in SHOWN if name in values}
         images_rate = f"{values['images_per_second']:.3g}"
         if self._bar is not None:
@@ -105,6 +112,16 @@ class Writers:
         if self._board is not None:
             self._board.add_image(name, picture, step, dataformats="HWC")
 
+    def _upload_events(self) -> None:
+        """Write the TensorBoard file of this process anew to a bucket.
+
+        tensorboardX would do so itself, but for one that does not answer has pages of
+        tracebacks, also from a thread and at the process's exit.
+        """
+        if self._local is not None:
+            for file in Path(self._local.name).iterdir():
+                storage.write(self.workdir / file.name, file.read_bytes())
+
     def say(self, text: str) -> None:
         """Print a line without breaking the progress bar."""
         if self._bar is not None:
@@ -118,6 +135,9 @@ class Writers:
             self._board.close()
         if self._bar is not None:
             self._bar.close()
+        if self._local is not None:
+            with self._local:
+                self._upload_events()
 
 
 class Silent:

@@ -88,6 +88,29 @@ def test_it_is_resumed_sampled_and_scored(runs_of):
     assert objects[name] == (folder / name).read_bytes()
 
 
+def test_a_bucket_that_is_closed_during_a_run_is_said_in_one_line(runs_of):
+    config, *_ = runs_of
+    bucket = cloud.bucket()
+    flags = config, f"--workdir={bucket}/x", "--config.train.num_steps=100000"
+    with subprocess.Popen(
+        command("main", *flags), env=environment(flags), stderr=subprocess.PIPE
+    ) as process:
+        limit = time.monotonic() + 120
+        while "checkpoints/10/checksums.json" not in stored(f"{bucket}/x"):
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+        name = bucket.removeprefix("gs://")
+        cloud.server().refusals[name] = 403, "Forbidden: no longer yours"
+        errors = process.communicate(timeout=200)[1].decode()
+    assert process.returncode == 1
+    (line,) = (line for line in errors.splitlines() if line.startswith("jaxgan: "))
+    assert line.startswith(f"jaxgan: error: {bucket}/x/")
+    assert "could not be written" in line
+    assert "no longer yours" in line
+    assert "kept" in line
+    assert "Traceback" not in errors
+
+
 @pytest.mark.slow
 def test_killed_in_a_bucket_damaged_and_started_again(runs_of):
     """Another run is refused while it lives; its lock is taken over when it is dead."""

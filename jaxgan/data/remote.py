@@ -48,7 +48,7 @@ def prepare() -> None:
     # in this one, writes later would not be found.
     fsspec.config.conf.setdefault("gcs", {})["use_listings_cache"] = False
     # They write tracebacks of errors that are told here in one line.
-    for name in ("gcsfs", "google.auth"):
+    for name in ("gcsfs", "google.auth", "fsspec"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
@@ -93,10 +93,11 @@ def check(path: str, field: str) -> None:
             "is there a network?"
         )
     if problems:
-        raise UserError(f"{field} = {path}: {_reason(problems[0])}") from problems[0]
+        raise UserError(f"{field} = {path}: {reason(problems[0])}") from problems[0]
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Return in a line what the client of a bucket raised."""
     if isinstance(error, FileNotFoundError):
         return "no such bucket"
     line = " ".join(str(error).split()) or type(error).__name__
