@@ -10,6 +10,9 @@ processes='' tpu='' zone='' project='' slurm=''
 grace=60 # seconds that the others are given after one process has failed
 pids=()
 signal_all=signal_processes # the function that passes a signal on to them
+# What a launch has started on a worker: pip and training, and this script there. (The
+# brackets keep the shell that looks for them from finding itself.)
+in_venv='/jaxgan/code/[.]venv/bin' script='^bash code/launch[.]sh'
 
 usage() {
   cat <<'TEXT'
@@ -19,7 +22,8 @@ Usage: ./launch.sh [--print] CONFIG[:VARIANT] [FLAG ...]
        ./launch.sh --slurm [SBATCH_OPTION ...] CONFIG[:VARIANT] [FLAG ...]
 
 Makes the virtual environment .venv beside this script if there is none,
-installs the project into it (with CUDA where nvidia-smi finds a GPU), and runs
+installs the project into it (with CUDA where nvidia-smi finds a GPU, with
+TensorFlow where the data has to be prepared by TFDS), and runs
 
     python -m jaxgan.main --config=CONFIG[:VARIANT] FLAG ...
 
@@ -27,7 +31,7 @@ CONFIG is looked for in the current folder, then beside this script. Later runs
 install again only after pyproject.toml has changed. The same command again
 resumes the run.
 
-  --print   show the commands and run none of them
+  --print   show the commands and run none of them (nvidia-smi is asked for GPUs)
   --help    show this help
 
 --processes N   N processes on this machine, each with its share of the GPUs.
@@ -57,7 +61,7 @@ NAME in logs/NAME is the last part of --workdir, or CONFIG[-VARIANT].
 The environment variable PYTHON names the Python (3.11 or newer) that .venv is
 made with; python3 by default. ACCELERATOR names what to install for: cuda, tpu or
 none, where nvidia-smi, or for --slurm an option that names a gpu, does not tell.
-Where a flag has a gs:// path, what reads and writes it is installed too.
+Where CONFIG or a flag has a gs:// path, what reads and writes it is installed too.
 
 Examples:
   ./launch.sh configs/wgan_gp.py
@@ -125,7 +129,13 @@ needed() { # needed FLAG ...: prints the extras to install, as in [cuda,gcs]
   if [[ -n $extras ]]; then echo "[${extras#,}]"; fi
 }
 
-set_up() { # set_up FLAG ...: makes .venv and installs the project, each only where needed
+set_up() { # set_up COMMAND ...: readies .venv for the command that trains
+  install_project "$@"
+  # Behind the command's: python -m jaxgan.main.
+  install_tensorflow "${@:4}"
+}
+
+install_project() { # install_project FLAG ...: makes .venv and installs, each only where needed
   local extras made_with stamp
   extras=$(needed "$@")
   # One stamp for each set of extras: a home shared by machines with and without a
@@ -152,6 +162,25 @@ set_up() { # set_up FLAG ...: makes .venv and installs the project, each only wh
   "$print_only" || echo "$made_with" >"$stamp"
 }
 
+install_tensorflow() { # install_tensorflow FLAG ...: where the data is TFDS's, which needs it once
+  local name command=("$venv/bin/python" -m pip install -e "${repo}[tfds]")
+  # The config tells what its data is; without a variant it is one that comes with us.
+  [[ "$*" =~ --config=[^:\ ]*:|tfds: ]] || return 0
+  if compgen -G "$venv/lib/python*/site-packages/tensorflow" >/dev/null; then return; fi
+  if "$print_only"; then
+    echo "$(quoted "${command[@]}") # where data.name is tfds:..."
+    return
+  fi
+  # What is wrong with the config is for training to say.
+  name=$("$venv/bin/python" -c 'import sys
+from jaxgan import cli
+print(cli.config_and_name(sys.argv[1:])[0].data.name)' "$@" 2>/dev/null) || return 0
+  if [[ $name == tfds:* ]]; then
+    run "${command[@]}" ||
+      fail 1 "TensorFlow, which $name needs once, could not be installed: see above"
+  fi
+}
+
 workdir() { # workdir FLAG ...: prints what --workdir says, or nothing
   local found=''
   while (($#)); do
@@ -161,19 +190,21 @@ workdir() { # workdir FLAG ...: prints what --workdir says, or nothing
     esac
     shift
   done
-  echo "${found%/}"
+  while [[ $found == */ ]]; do found=${found%/}; done
+  echo "$found"
 }
 
 name_of_run() { # name_of_run CONFIG FLAG ...: prints what its logs are filed under
   local file=${1%%:*} name
   name=$(workdir "${@:2}")
-  if [[ -n $name ]]; then
-    echo "${name##*/}"
-  else
+  if [[ ${name##*/} =~ [^.] ]]; then
+    name=${name##*/}
+  else # none, or one as runs/..
     name=${file##*/} name=${name%.py}${1#"$file"}
     name=${name/:/-}
-    echo "${name//\//_}"
   fi
+  name=${name//\//_}
+  echo "${name//%/_}" # Slurm has a meaning for %
 }
 
 start() { # start REDIRECTION COMMAND ...: in the background; REDIRECTION is written for a shell
@@ -257,12 +288,12 @@ with socket.socket() as free:
 }
 
 preparation() { # prints what every worker of a TPU does first
+  echo "set -e; ours='$in_venv|$script'"
   cat <<'TEXT'
-set -e
-if pkill -TERM -f 'jaxgan[.]main'; then
+if pkill -TERM -f "$ours"; then
   echo 'ending what an earlier launch left running'
-  for _ in $(seq 60); do pgrep -f 'jaxgan[.]main' >/dev/null || break; sleep 1; done
-  pkill -KILL -f 'jaxgan[.]main' || true
+  for _ in $(seq 60); do pgrep -f "$ours" >/dev/null || break; sleep 1; done
+  pkill -KILL -f "$ours" || true
 fi
 mkdir -p jaxgan
 cd jaxgan
@@ -303,9 +334,9 @@ pack() { # pack FILE: the code as .tar.gz
   fi
 }
 
-signal_workers() { # signal_workers SIGNAL: to training on all workers; its ssh ends with it
+signal_workers() { # signal_workers SIGNAL: to what runs on all workers; its ssh ends with it
   run "${gcloud[@]}" ssh "$tpu" "${where[@]}" --worker=all \
-    "--command=pkill -$1 -f 'jaxgan[.]main' || true" </dev/null || true
+    "--command=pkill -$1 -f '$in_venv'; pkill -TERM -f '$script' || true" </dev/null || true
   if [[ $1 == KILL ]]; then signal_processes KILL; fi
 }
 
@@ -328,6 +359,7 @@ find_workers() { # find_workers FLAG ...: sets train_on_tpu's addresses (interna
 
 train_on_tpu() { # train_on_tpu CONFIG FLAG ...
   local addresses=(ADDRESS_OF_WORKER_0) number=NUMBER_OF_WORKERS workers=(WORKER)
+  local lost="'the connection was lost; run ./launch.sh again'"
   local file=${1%%:*} variant train worker log
   variant=${1#"$file"}
   file=$(cd -- "$(dirname -- "$file")" && pwd)/${file##*/}
@@ -346,9 +378,11 @@ train_on_tpu() { # train_on_tpu CONFIG FLAG ...
   for worker in "${workers[@]}"; do
     log=$(quoted "$logs/worker-$worker.log")
     if [[ $worker == 0 ]]; then log="> >(tee -ai $log) 2>&1"; else log=">>$log 2>&1"; fi
-    # One ssh each, for gcloud mixes the output of several.
+    # One ssh each, for gcloud mixes the output of several. When a connection is lost
+    # gcloud gives the command again, to a worker where training may well go on.
     start "$log" "${gcloud[@]}" ssh "$tpu" "${where[@]}" "--worker=$worker" \
-      "--command=cd jaxgan && ACCELERATOR=tpu $(quoted "${train[@]}" "--process_id=$worker")"
+      --ssh-flag=-oServerAliveInterval=30 \
+      "--command=if pgrep -f '$in_venv' >/dev/null; then echo $lost; exit 1; fi; cd jaxgan && ACCELERATOR=tpu $(quoted "${train[@]}" "--process_id=$worker")"
   done
   "$print_only" || wait_for_all
 }
@@ -398,8 +432,8 @@ check_options() { # check_options FLAG ...: exits where they do not go together
   local modes="${processes:+--processes }${tpu:+--tpu }${slurm:+--slurm }"
   local theirs=' --?(coordinator|num_processes|process_id)[= ]' program
   [[ $modes != *' --'* ]] || fail 2 "${modes% }: one of them at a time"
-  [[ -z $processes || $processes =~ ^[1-9][0-9]*$ ]] ||
-    fail 2 "--processes = $processes: must be a whole number from 1"
+  [[ -z $processes || $processes =~ ^[1-9][0-9]{0,2}$ ]] ||
+    fail 2 "--processes = $processes: must be a whole number from 1 to 999"
   [[ -z $tpu || -n $zone ]] || fail 2 "--tpu = $tpu: needs its --zone ZONE too"
   [[ -n $tpu || -z $zone ]] || fail 2 "--zone = $zone: is for --tpu NAME"
   [[ -n $tpu || -z $project ]] || fail 2 "--project = $project: is for --tpu NAME"
@@ -453,7 +487,7 @@ elif [[ -n $tpu ]]; then
 elif [[ -n $slurm ]]; then
   submit "${train[@]}"
 else
-  set_up "$@"
+  set_up "${train[@]}"
   if "$print_only"; then
     run "${train[@]}"
   else

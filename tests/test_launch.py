@@ -27,6 +27,7 @@ PYTHON = (
 id=${*: -1} id=${id#--process_id=}
 case "$*" in
   "-c import socket"*) echo 45678 ;;
+  "-c import sys"*"jaxgan import cli"*) echo "${STUB_DATA:-digits}" ;;
   -c*) echo "${STUB_VERSION:-3.12.1}"; [[ ${STUB_VERSION:-3.12.1} != 3.10* ]] ;;
   "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
   "-m uv venv "*) mkdir -p "${*: -1}/bin" && cp "$0" "${*: -1}/bin/python" ;;
@@ -64,7 +65,8 @@ done
 [[ $worker != all ]] || worker='*'
 case $4 in
   describe) echo "${STUB_ADDRESSES-10.0.0.1}"; exit "${STUB_DESCRIBE_EXIT:-0}" ;;
-  scp) for home in "$HOMES"/$worker; do cp "$5" "$home/${6#*:}"; done ;;
+  scp) for home in "$HOMES"/$worker; do cp "$5" "$home/${6#*:}"; done
+    exit "${STUB_SCP_EXIT:-0}" ;;
   ssh)
     code=0
     for home in "$HOMES"/$worker; do
@@ -195,9 +197,49 @@ def test_first_run_sets_up_and_trains(folder):
 
 def test_second_run_only_trains(folder):
     folder.launch("configs/wgan.py")
-    _, _, _, calls = folder.launch("configs/wgan.py:toy,name=swissroll")
-    config = "--config=configs/wgan.py:toy,name=swissroll"
-    assert calls == [f"{folder.python} -m jaxgan.main {config}"]
+    _, _, _, calls = folder.launch("configs/wgan.py", "--workdir=runs/a:b")
+    train = f"{folder.python} -m jaxgan.main --config=configs/wgan.py"
+    assert calls == [f"{train} --workdir=runs/a:b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "data", "needed"),
+    [
+        (["configs/wgan.py:mnist"], "tfds:mnist", True),
+        (["configs/wgan.py", "--config.data.name=tfds:mnist"], "tfds:mnist", True),
+        (["configs/wgan.py:toy,name=swissroll"], "swissroll", False),
+    ],
+)
+def test_tensorflow_is_installed_where_tfds_needs_it(folder, arguments, data, needed):
+    install = f"{folder.python} -m pip install -e {folder.repo}[tfds]"
+    for there in (False, True):
+        _, out, _, calls = folder.launch(*arguments, STUB_DATA=data)
+        assert (calls.count(install), out) == (needed and not there, "trained\n")
+        asked = [c for c in folder.read_calls() if "jaxgan import cli" in c[2]]
+        given = [f"--config={arguments[0]}", *arguments[1:]]
+        assert [call[3:] for call in asked] == [given] * (not there)
+        package = folder.venv / "lib/python3.12/site-packages/tensorflow"
+        package.mkdir(parents=True, exist_ok=True)
+
+
+def test_print_says_where_tensorflow_is_needed(folder):
+    _, out, _, _ = folder.launch("--print", "configs/wgan.py:mnist")
+    repo = str(folder.repo).replace(" ", "\\ ")
+    line = f"{repo}/.venv/bin/python -m pip install -e {repo}\\[tfds\\]"
+    assert f"{line} # where data.name is tfds:..." in out.splitlines()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["configs/wgan.py:folder,dir=gs://b/x"],
+        ["configs/wgan.py", "--workdir=gs://b/x"],
+        ["configs/wgan.py", "--workdir", "gs://b/x"],
+    ],
+)
+def test_what_buckets_need_is_installed(folder, arguments):
+    _, _, _, calls = folder.launch(*arguments)
+    assert f"{folder.python} -m pip install -e {folder.repo}[gcs]" in calls
 
 
 def test_a_changed_pyproject_is_installed_again(folder):
@@ -350,6 +392,17 @@ def test_logs_are_filed_under_the_workdir_and_grow(folder):
     assert log.read_text() == "trained\n" * 2
 
 
+@pytest.mark.parametrize(
+    ("workdir", "name"),
+    [("gs://b/run//", "run"), ("runs/..", "wgan"), ("/", "wgan"), ("a/50%j", "50_j")],
+)
+def test_logs_stay_below_logs(folder, workdir, name):
+    _, out, _, _ = folder.launch(
+        "--print", "--processes=2", "configs/wgan.py", f"--workdir={workdir}"
+    )
+    assert f"mkdir -p logs/{name}" in out.splitlines()
+
+
 def test_processes_share_the_gpus(folder):
     listed = "".join(f"GPU {i}: Some GPU (UUID: {i})\\n  MIG\\n" for i in range(4))
     folder.add("nvidia-smi", f"#!/usr/bin/env bash\nprintf '{listed}'\n")
@@ -430,6 +483,8 @@ def test_ctrl_c_in_a_terminal_reaches_all_once(folder):
 
 POD = ["--tpu", "pod", "--zone", "z1", "--project=p"]
 WHERE = "--zone=z1 --project=p"
+# What finds training and pip, and the script, on a worker.
+IN_VENV, SCRIPT = "/jaxgan/code/[.]venv/bin", "^bash code/launch[.]sh"
 TWO = {"STUB_ADDRESSES": "10.0.0.7;10.0.0.8"}
 
 
@@ -450,9 +505,14 @@ def test_every_worker_of_a_pod_trains(folder):
     assert gcloud[:3] == [
         f"{vm} describe pod {WHERE} --format=value(networkEndpoints[].ipAddress)",
         f"{vm} scp logs/run/code.tar.gz pod:jaxgan.tar.gz {WHERE} --worker=all",
-        f"{vm} ssh pod {WHERE} --worker=all --command=set -e",
+        f"{vm} ssh pod {WHERE} --worker=all "
+        f"--command=set -e; ours='{IN_VENV}|{SCRIPT}'",
     ]
-    train = "--command=cd jaxgan && ACCELERATOR=tpu bash code/launch.sh "
+    train = (
+        f"--ssh-flag=-oServerAliveInterval=30 --command=if pgrep -f '{IN_VENV}' "
+        ">/dev/null; then echo 'the connection was lost; run ./launch.sh again'; "
+        "exit 1; fi; cd jaxgan && ACCELERATOR=tpu bash code/launch.sh "
+    )
     assert sorted(line.partition(train)[0] for line in gcloud[3:]) == [
         f"{vm} ssh pod {WHERE} --worker=0 ",
         f"{vm} ssh pod {WHERE} --worker=1 ",
@@ -514,13 +574,67 @@ def test_an_earlier_launch_on_a_tpu_is_ended_first(folder):
     Path(f"{folder.calls}.waits.0").touch()
     _, out, err, calls = folder.launch(*POD, "configs/wgan.py")
     ends = [call for call in calls if "/pkill " in call or "/pgrep " in call]
-    assert [call.removeprefix(f"{folder.bin}/") for call in ends] == [
-        "pkill -TERM -f jaxgan[.]main",
-        "pgrep -f jaxgan[.]main",
-        "pkill -KILL -f jaxgan[.]main",
+    first = [call.removeprefix(f"{folder.bin}/") for call in ends][:-1]
+    assert first == [
+        f"pkill -TERM -f {IN_VENV}|{SCRIPT}",
+        f"pgrep -f {IN_VENV}|{SCRIPT}",
+        f"pkill -KILL -f {IN_VENV}|{SCRIPT}",
     ] * len(list(folder.homes.iterdir()))
     assert "ending what an earlier launch left running" in err
     assert out.endswith("trained\n")
+
+
+def test_training_that_goes_on_is_waited_for_before_it_is_ended(folder):
+    Path(f"{folder.calls}.waits.0").touch()
+    folder.add("pgrep", LOG)
+    folder.add("sleep", LOG)
+    code, _, _, calls = folder.launch(*POD, "configs/wgan.py")
+    assert code == 1  # the connection was lost, as pgrep has it
+    workers = len(list(folder.homes.iterdir()))
+    assert calls.count(f"{folder.bin}/sleep 1") == 60 * workers
+    assert not flags_of_training(folder)
+
+
+def test_what_a_launch_has_started_on_a_worker_is_found(folder):
+    """And not the shells that look for it, one of which waits for training."""
+    flags = ["configs/wgan.py", "--workdir=gs://b/run"]
+    folder.launch(*POD, *flags, **TWO)
+    shells = [
+        f"bash -c {word.removeprefix('--command=')}"
+        for call in folder.read_calls()
+        for word in call
+        if word.startswith("--command=")
+    ]
+    assert len(shells) == 3
+    venv = "/home/me/jaxgan/code/.venv/bin/python"
+    started = [
+        f"{venv} -m jaxgan.main --config=code/configs/wgan.py --process_id=1",
+        f"{venv} -m pip install -e /home/me/jaxgan/code[tpu]",
+        "bash code/launch.sh code/configs/wgan.py --process_id=1",
+    ]
+    found = [re.search(f"{IN_VENV}|{SCRIPT}", line) for line in started + shells]
+    assert [bool(match) for match in found] == [True] * 3 + [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"STUB_SCP_EXIT": "1"}, "the code could not be copied to pod: see above"),
+        ({"tar": "exit 1"}, "the code could not be packed: see above"),
+        ({"mkdir": "exit 1"}, "pod could not be prepared: see above"),
+    ],
+)
+def test_a_worker_without_the_code_does_not_train(folder, options, message):
+    for name in ("tar", "mkdir"):
+        script = options.pop(name, None)
+        if script and name == "mkdir":  # of the workers: `logs/...` is made here
+            script = '[[ $2 == logs/* ]] && exec /bin/mkdir "$@"\nexit 1'
+        if script:
+            folder.add(name, f"#!/usr/bin/env bash\n{script}\n")
+    code, _, err, _ = folder.launch(*POD, "configs/wgan.py", **options)
+    assert code == 1
+    assert err.splitlines()[-1] == f"jaxgan: error: {message}"
+    assert not flags_of_training(folder)
 
 
 def test_an_old_python_on_a_tpu_is_not_used(folder):
@@ -539,7 +653,7 @@ def test_a_worker_that_fails_ends_the_others(folder):
     code, _, err, calls = folder.launch(*POD, *flags, **options)
     assert code == 3
     assert "jaxgan: process 1 ended with exit code 3; the logs are in logs/run" in err
-    assert f"{folder.bin}/pkill -TERM -f jaxgan[.]main" in calls[-2:]
+    assert f"{folder.bin}/pkill -TERM -f {IN_VENV}" in calls[-4:]
 
 
 def test_a_signal_is_passed_on_to_the_workers(folder):
@@ -554,7 +668,7 @@ def test_a_signal_is_passed_on_to_the_workers(folder):
         [
             *f"{folder.bin}/gcloud compute tpus tpu-vm ssh pod {WHERE}".split(),
             "--worker=all",
-            "--command=pkill -INT -f 'jaxgan[.]main' || true",
+            f"--command=pkill -INT -f '{IN_VENV}'; pkill -TERM -f '{SCRIPT}' || true",
         ]
     ]
 
@@ -612,7 +726,7 @@ def run_job(folder, **variables):
 def test_a_job_is_submitted(folder):
     code, out, _, calls = folder.launch(*SLURM)
     assert (code, out) == (0, "Submitted batch job 4097\n")
-    assert calls[-2].startswith(f"{folder.python} -m pip install")
+    assert any(call.startswith(f"{folder.python} -m pip install") for call in calls)
     assert folder.read_calls()[-1] == [
         f"{folder.bin}/sbatch",
         "--ntasks-per-node=1",
@@ -682,10 +796,13 @@ def test_a_job_that_is_refused(folder):
 @pytest.mark.parametrize("mode", [["--processes", "2"], POD, SLURM[:3]])
 def test_print_runs_nothing_in_any_mode(folder, mode):
     flags = ["configs/wgan.py", "--workdir=gs://b/a c"]
-    code, out, err, calls = folder.launch(
-        "--print", *mode, *flags, PATH="/usr/bin:/bin"
-    )
+    for program in ("mkdir", "tar", "git"):
+        folder.add(program, LOG)
+    code, out, err, calls = folder.launch("--print", *mode, *flags)
     assert (code, err, calls) == (0, "", [])
+    for program in ("gcloud", "sbatch"):  # nor are they needed
+        (folder.bin / program).unlink()
+    assert folder.launch("--print", *mode, *flags)[1] == out
     assert sorted(path.name for path in folder.repo.iterdir()) == [
         "configs",
         "launch.sh",
@@ -721,8 +838,11 @@ def test_print_shows_what_slurm_will_run(folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--processes", "0"], "--processes = 0: must be a whole number from 1"),
-        (["--processes=two"], "--processes = two: must be a whole number from 1"),
+        (["--processes", "0"], "--processes = 0: must be a whole number from 1 to 999"),
+        (
+            ["--processes=two"],
+            "--processes = two: must be a whole number from 1 to 999",
+        ),
         (["--processes="], "--processes = nothing: a value is missing"),
         (["--tpu", "--zone", "z"], "--tpu = nothing: a value is missing"),
         (["--tpu", "pod"], "--tpu = pod: needs its --zone ZONE too"),
