@@ -71,9 +71,9 @@ class Link(NamedTuple):
 
 
 LINKS = {
-    # jax-ml/scaling-book, tpus.md: 1e11 bytes a second along one axis, both directions
-    # of the ring together, 0.5 us a hop, 1.97e14 FLOP a second.
-    "TPU v5e ICI": Link(1e11, 0.5e-6, 1.97e14),
+    # jax-ml/scaling-book, tpus.md: 9e10 bytes a second along one axis, both directions
+    # of the ring together, about 1 us a hop, 1.97e14 FLOP a second.
+    "TPU v5e ICI": Link(9e10, 1e-6, 1.97e14),
     # NVIDIA's data sheet of the H100 SXM: 900 GB/s, which is both directions; 1,979
     # TFLOP a second with sparsity, which is twice the dense rate. Latency: the ring of
     # the protocol "Simple" in NCCL's own model (src/graph/tuning.cc, hwLat).

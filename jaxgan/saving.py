@@ -66,9 +66,9 @@ class Checkpoints:
             step,
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(as_dict(state)),
-                # Process 0 alone writes it.
+                # JAX's process 0 alone writes it.
                 loop=ocp.args.JsonSave(
-                    loop | {"digest": digest(state) if self._link.first else ""}
+                    loop | {"digest": "" if jax.process_index() else digest(state)}
                 ),
             ),
         )

@@ -55,7 +55,7 @@ def train(
                 config.data.batch_size,
                 config.train.accumulate_steps,
             )
-            source = feed(config, link.index, link.count)
+            source = feed(config, jax.process_index(), link.count)
             num_steps = build.num_steps(config, source.plan)
             check_length(workdir, num_steps)
         check_same_data(config, source, link)

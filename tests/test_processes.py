@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from runs import (
     write_config,
 )
 
-from jaxgan import checkpoint
+from jaxgan import checkpoint, checksums
 
 LAST = 20
 FLAGS = ("--config.parallel.devices=0", "--config.train.checkpoint_steps=5")
@@ -34,7 +35,22 @@ OF_GAN = {
 DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
 
 
-def start(workdir, *arguments, num_steps=LAST, count=2):
+# Trains in a process whose hardware has another number for it.
+OTHERWISE = """
+import sys
+import jax
+from jaxgan.main import main
+initialize = jax.distributed.initialize
+jax.distributed.initialize = lambda address, count, index, **options: initialize(
+    address, count, count - 1 - index, **options
+)
+code = main()
+assert jax.process_index() == int(sys.argv[-1] == "--process_id=0")
+sys.exit(code)
+"""
+
+
+def start(workdir, *arguments, num_steps=LAST, count=2, script=""):
     """Start the processes of a run; returns them by number."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -42,8 +58,8 @@ def start(workdir, *arguments, num_steps=LAST, count=2):
     gan = Path(arguments[0]).stem
     return [
         subprocess.Popen(
-            command(
-                "main",
+            [
+                *([sys.executable, "-c", script] if script else command("main")),
                 *arguments,
                 f"--workdir={workdir}",
                 f"--config.train.num_steps={num_steps}",
@@ -51,7 +67,7 @@ def start(workdir, *arguments, num_steps=LAST, count=2):
                 *OF_GAN[gan],
                 *place,
                 f"--process_id={index}",
-            ),
+            ],
             env=environment(arguments) | DEVICES,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -154,6 +170,16 @@ def test_process_0_of_each_gan_killed_and_both_started_again(gan, tmp_path):
     folder = tmp_path / "whole"
     folder.mkdir()
     kill_and_start_again(whole_run(folder, gan), tmp_path / "run", lost=0)
+
+
+def test_hardware_that_numbers_its_processes_otherwise(undisturbed, tmp_path):
+    config, workdir = config_of(undisturbed), tmp_path / "run"
+    both = ended(start(workdir, config, script=OTHERWISE))
+    assert [code for code, *_ in both] == [0, 0], both
+    assert final_bytes(workdir, LAST) == final_bytes(undisturbed / "run", LAST)
+    assert lines(workdir) == lines(undisturbed / "run")
+    assert checksums.damage(workdir / "checkpoints" / str(LAST)) is None
+    assert checkpoint.read_loop(workdir / "checkpoints", LAST)["digest"]
 
 
 def test_sigterm_on_one_saves_the_same_step_of_all(undisturbed, tmp_path):
