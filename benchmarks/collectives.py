@@ -91,8 +91,7 @@ def traced(jaxpr: Any, state: Any) -> list[Collective]:
     """Return the collectives of a jaxpr, each with its part.
 
     A sum inside of a network is BatchNorm's. Of the others, arrays in the shapes and
-    the order of a player's parameters are its gradients, the rest are running
-    statistics and, where scalar, metrics.
+    the order of a player's parameters are its gradients, the rest are metrics.
     """
     import jax
 
@@ -104,7 +103,7 @@ def traced(jaxpr: Any, state: Any) -> list[Collective]:
         inside = bool(str(equation.source_info.name_stack))
         for variable in equation.outvars:
             shape, size = variable.aval.shape, variable.aval.dtype.itemsize
-            part = "batch_norm" if inside or shape else "metrics"
+            part = "batch_norm" if inside else "metrics"
             part = "pool" if name in GATHERS else part
             each = Collective(name, math.prod(shape) * size, times, part)
             found.append((None if inside else shape, each))

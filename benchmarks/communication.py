@@ -140,12 +140,11 @@ def model(config: Any, shape: tuple[int, ...], batch: int) -> dict[str, int]:
     a channel; D is the critic, G the generator), 4 bytes each:
 
     gradients: n P_D + P_G.
-    batch_norm: the running statistics, n S_D + S_G; and S of a network for each time
-        that a batch passes it, and again where gradients pass back. WGAN: n + 2 passes
-        of G and 4 n + 2 of D. CycleGAN: 4 of G, 6 with identity loss, and 6 of D.
+    batch_norm: S of a network for each time that a batch passes it, and again where
+        gradients pass back. WGAN: n + 2 passes of G and 4 n + 2 of D. CycleGAN: 4 of G,
+        6 with identity loss, and 6 of D.
     metrics: one each, the critic's n times.
-    pool: the generated images of all devices, both domains, each with a slot (4 bytes)
-        and whether it is exchanged (1 byte).
+    pool: the generated images of all devices, both domains.
     """
     import jax
 
@@ -167,10 +166,10 @@ def model(config: Any, shape: tuple[int, ...], batch: int) -> dict[str, int]:
     statistics = [elements(p.batch_stats) for p in (state.generator, state.critic)]
     critic, generator = elements(state.critic.params), elements(state.generator.params)
     moments = sum(s * p for s, p in zip(statistics, passes, strict=True))
-    pooled = 2 * DEVICES * batch * (4 * math.prod(shape) + 5)
+    pooled = 2 * DEVICES * batch * 4 * math.prod(shape)
     return {
         "gradients": 4 * (n * critic + generator),
-        "batch_norm": 4 * (statistics[0] + n * statistics[1] + moments),
+        "batch_norm": 4 * moments,
         "metrics": 4 * elements(averaged),
         "pool": pooled if cyclegan and config.gan.pool_size else 0,
     }

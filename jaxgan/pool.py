@@ -46,8 +46,8 @@ def draws(
 def query(
     pool: PyTree,
     images: Images,
-    exchange: Bool[Array, " b"],
-    slots: Int[Array, " b"],
+    exchange: Bool[Array, " all"],
+    slots: Int[Array, " all"],
     axis_name: str | None = None,
 ) -> tuple[PyTree, Images]:
     """Return the pool after a batch of images, and the images for the critic.
@@ -55,16 +55,15 @@ def query(
     One image after the other: while the pool is not full, it is stored and returned;
     then, where `exchange`, the image at its slot is returned and the new one put
     there; otherwise it is returned and not stored. With `axis_name` all devices go
-    through the global batch in its order, hold the same pool, and return their share.
+    through the global batch in its order, hold the same pool, and return their share:
+    `images` is a device's, `exchange` and `slots` are those of the global batch.
     """
     size = pool["images"].shape[0]
     if size == 0:
         return pool, images
     share = images.shape[0]
     if axis_name is not None:
-        images, exchange, slots = lax.all_gather(
-            (images, exchange, slots), axis_name, tiled=True
-        )
+        images = lax.all_gather(images, axis_name, tiled=True)
 
     def step(pool: PyTree, each: tuple[Array, Array, Array]):
         image, swap, slot = each

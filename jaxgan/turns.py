@@ -50,9 +50,10 @@ def turn(
 ) -> Turn:
     """Return the turn in which `player` takes one optimizer step down its `loss`.
 
-    The loss is a mean over the examples at hand; with `axis_name`, gradients,
-    metrics and running statistics are averaged over that mapped axis. With
-    `accumulate_steps` the loss sees the batch in so many parts. Only the player's own
+    The loss is a mean over the examples at hand; with `axis_name`, gradients and
+    metrics are averaged over that mapped axis (running statistics are the same on all
+    devices, because BatchNorm averages over it). With `accumulate_steps` the loss sees
+    the batch in so many parts. Only the player's own
     parameters and running statistics change. What the loss made joins the batch.
     Adds the metric `learning_rate/<player>`.
     """
@@ -65,9 +66,7 @@ def turn(
         gradients, outcome = gradient(network.params, state, batch, key)
         batch_stats, metrics, made = outcome
         if axis_name is not None:
-            gradients, batch_stats, metrics = lax.pmean(
-                (gradients, batch_stats, metrics), axis_name
-            )
+            gradients, metrics = lax.pmean((gradients, metrics), axis_name)
         rate = optimizer.learning_rate(state.step)
         direction, opt_state = optimizer.tx.update(
             gradients, network.opt_state, network.params

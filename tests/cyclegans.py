@@ -75,9 +75,11 @@ def leaves(tree):
 
 
 def largest_difference(one, other):
-    """Return the largest absolute difference between two trees of one structure."""
+    """Return the largest absolute difference between two trees of one structure.
+
+    NaN where one of them has one.
+    """
     one, other = leaves(one), leaves(other)
-    assert one.keys() == other.keys()
-    return max(
-        float(np.max(np.abs(one[name] - other[name]), initial=0)) for name in one
-    )
+    kinds = [{n: (x.shape, x.dtype) for n, x in tree.items()} for tree in (one, other)]
+    assert kinds[0] == kinds[1]
+    return np.max([np.max(np.abs(one[n] - other[n]), initial=0) for n in one])

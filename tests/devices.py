@@ -108,8 +108,9 @@ NETWORKS = {  # of generator and critic
     "dcgan_5x5": (DCGAN_5X5 | {"output": "tanh"}, DCGAN_5X5),
     "dcgan_5x5_layer": (DCGAN_5X5 | {"output": "tanh"}, DCGAN_5X5 | {"norm": "layer"}),
     "resnet32": ({"name": "resnet32", "width": 2},) * 2,
+    "resnet64": ({"name": "resnet64", "width": 2},) * 2,
 }
-SIDES = {"tiny": 4, "dcgan": 16, "resnet32": 32}  # 8 unless said
+SIDES = {"tiny": 4, "dcgan": 16, "resnet32": 32, "resnet64": 64}  # 8 unless said
 WGAN = {
     "gan.n_critic": 2,
     "gan.latent_size": 3,
@@ -148,7 +149,7 @@ FIELDS = {
         },
     },
 }
-RATES = {"sgd": 0.05, "adam": 1e-3}
+RATES = {"sgd": 0.05, "adam": 1e-3, "rmsprop": 1e-3}
 
 
 def small(gan, optimizer="sgd", networks="", speed=1.0, **fields):

@@ -107,9 +107,9 @@ def test_devices_keep_one_pool_over_the_global_batch():
     images, draws = batches_of(count, batch), draws_of(size, count, batch)
     # With out_axes=None vmap raises where the devices' pools could differ.
     together = jax.vmap(
-        lambda state, each: pool.query(state, *each, "device"),
+        lambda *arguments: pool.query(*arguments, "device"),
         axis_name="device",
-        in_axes=(None, 0),
+        in_axes=(None, 0, None, None),
         out_axes=(None, 0),
     )
     together = jax.jit(together)
@@ -117,8 +117,8 @@ def test_devices_keep_one_pool_over_the_global_batch():
     for step in range(count):
         each = [jnp.asarray(x[step]) for x in (images, *draws)]
         one, shown = query(one, *each, None)
-        split = [x.reshape(devices, -1, *x.shape[1:]) for x in each]
-        many, parts = together(many, split)
+        split = each[0].reshape(devices, -1, *SHAPE)
+        many, parts = together(many, split, *each[1:])
         np.testing.assert_array_equal(parts.reshape(shown.shape), shown)
         for name in ("images", "count"):
             np.testing.assert_array_equal(one[name], many[name])

@@ -101,7 +101,7 @@ def wait_for_step(step, workdir, processes):
         time.sleep(0.005)
 
 
-def on_one(devices, num_steps, workdir, config):
+def in_one(devices, num_steps, workdir, config):
     """Train in one process on so many devices; returns its output."""
     flags = *FLAGS, *OF_GAN["wgan_gp"], f"--config.parallel.devices={devices}"
     done = subprocess.run(
@@ -194,13 +194,21 @@ def test_sigterm_on_one_saves_the_same_step_of_all(undisturbed, tmp_path):
     assert lines(workdir)[:2] == lines(undisturbed / "run")[:2]
 
 
+def test_two_processes_train_as_one_does(undisturbed, tmp_path):
+    in_one(4, LAST, tmp_path / "run", config_of(undisturbed))
+    one, two = lines(tmp_path / "run"), lines(undisturbed / "run")
+    assert [row["step"] for row in one] == [10, LAST]
+    for mine, others in zip(one, two, strict=True):
+        assert mine == pytest.approx(others, rel=1e-4, abs=1e-5)
+
+
 def test_checkpoints_go_from_any_number_of_devices_to_any_other(undisturbed, tmp_path):
     """Two processes of four devices, then four devices or one, then two processes."""
     config = config_of(undisturbed)
     for devices in (1, 4):
         workdir = tmp_path / str(devices)
         shutil.copytree(undisturbed / "run", workdir)
-        output = on_one(devices, 30, workdir, config)
+        output = in_one(devices, 30, workdir, config)
         assert f"training from step {LAST} on {devices} of 4 cpu devices" in output or (
             f"training from step {LAST} on 4 cpu devices" in output
         )

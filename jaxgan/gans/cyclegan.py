@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jaxgan import keys, losses, pool
 from jaxgan.gans.domains import CRITICS, Domains, evaluator, initial_state, sampler
@@ -167,10 +168,12 @@ def remember_fakes(pool_size: int, axis_name: str | None) -> Turn:
 
     def take(state: GanState, batch: Batch, key: Key):
         pools, shown = {}, {}
+        devices = 1 if axis_name is None else lax.axis_size(axis_name)
+        index = jnp.arange(devices * batch["fake_a"].shape[0])
         for number, domain in enumerate(CRITICS):
             fakes = batch[f"fake_{domain}"]
             own_key = jax.random.fold_in(key, number)
-            chosen = pool.draws(own_key, pool_size, batch["index"])
+            chosen = pool.draws(own_key, pool_size, index)
             pools[domain], shown[f"fake_{domain}"] = pool.query(
                 state.memory["pool"][domain], fakes, *chosen, axis_name
             )
