@@ -96,7 +96,7 @@ def flocked(path: Path, holder: str) -> Iterator[None]:
 def leased(path: Path, holder: str) -> Iterator[None]:
     """Hold a file that is renewed by a thread of this process."""
     found = content(path)
-    if found is not None:
+    if found:  # an empty one is left where a file lock was tried
         print(
             f"jaxgan: waiting up to {WATCH_SECONDS:g} s to see whether the lock "
             f"{path} still has a holder",

@@ -4,7 +4,6 @@ Only this module knows of `pmap`. The state goes in and comes out as on one devi
 also where the devices belong to several processes.
 """
 
-import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -23,15 +22,16 @@ StepFunction = Callable[[GanState, Batch, Key], tuple[GanState, Metrics]]
 def start(link: Link) -> None:
     """Start JAX's own service for several processes; nothing for one.
 
-    A TPU may number its processes otherwise (`jax.process_index`). Then shares of
-    the batch go by its numbers, all else by the link's.
+    It takes over the coordinator's port, which the others have reached already. A TPU
+    may number its processes otherwise (`jax.process_index`). Then shares of the batch
+    go by its numbers, all else by the link's.
     """
     if link.place is None:
         return
-    port = link.exchange(free_port() if link.first else None)[0]
-    host = link.place.coordinator.rpartition(":")[0]
+    # Its answer depends on a counter that Orbax counts on as well, by other numbers.
+    jax.config.update("jax_enable_preemption_service", False)
     jax.distributed.initialize(
-        f"{host}:{port}",
+        link.place.coordinator,
         link.count,
         link.index,
         # Under Slurm JAX would take one GPU of each process's alone.
@@ -45,10 +45,15 @@ def stop(link: Link) -> None:
         jax.distributed.shutdown()
 
 
-def free_port() -> int:
-    """Return the number of a TCP port of this machine that nothing uses."""
-    with socket.create_server(("", 0)) as server:
-        return server.getsockname()[1]
+def meet(devices: list[jax.Device]) -> None:
+    """Have several processes' devices meet, before compiling parts them.
+
+    Those of CPUs wait 30 seconds for one another at their first common operation.
+    """
+    if jax.process_count() > 1 and len(devices) > 1:
+        ones = np.ones(len(local(devices)), np.int32)
+        total = jax.pmap(lambda x: lax.psum(x, AXIS), AXIS, devices=devices)(ones)
+        jax.block_until_ready(total)
 
 
 def choose_devices(
@@ -61,13 +66,21 @@ def choose_devices(
     devices as the others.
 
     Raises:
-        UserError: more than there are, or a number that does not divide the batch.
+        UserError: more than there are, or a number that does not divide the batch, or
+            processes with more devices than others.
     """
     count = jax.process_count()
     mine: dict[int, list[jax.Device]] = {process: [] for process in range(count)}
     for device in sorted(jax.devices(), key=lambda device: device.id):
         mine[device.process_index].append(device)
-    most = count * min(len(devices) for devices in mine.values())
+    each = [len(devices) for devices in mine.values()]
+    if len(set(each)) > 1:
+        raise UserError(
+            f"--num_processes = {count}: they have {', '.join(map(str, each))} "
+            "devices; each must have as many as the others (CUDA_VISIBLE_DEVICES can "
+            "hide some)"
+        )
+    most = sum(each)
     if batch_size % accumulate_steps:
         raise UserError(
             f"train.accumulate_steps = {accumulate_steps}: does not divide "

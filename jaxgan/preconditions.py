@@ -78,8 +78,8 @@ def check_same_state(config: ConfigDict, state: GanState, link: Link) -> None:
     with link.together():
         if mine != link.exchange(mine)[0]:
             raise UserError(
-                f"train.init_from = '{config.train.init_from}': another state to start "
-                "from than that of process 0; all need the same files and hardware"
+                "another state to start from than that of process 0 (train.init_from "
+                f"= '{config.train.init_from}'); all need the same files and hardware"
             )
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from jax.experimental import multihost_utils
 
 from jaxgan.types import GanState
 
@@ -44,34 +43,18 @@ def versions() -> dict[str, str]:
 
 
 class StopSignals:
-    """Remembers SIGTERM or SIGINT, for the loop to end between two calls.
+    """Remembers SIGTERM or SIGINT, for the loop to end between two calls."""
 
-    With `several` processes SIGTERM is the distributed service's: all processes stop
-    at the same call, whichever got it. SIGINT is passed on as one.
-    """
-
-    def __init__(self, several: bool = False):
+    def __init__(self) -> None:
         self.received = 0
-        self._several = several
 
     def __enter__(self) -> "StopSignals":
-        numbers = [signal.SIGINT] if self._several else [signal.SIGINT, signal.SIGTERM]
+        numbers = signal.SIGINT, signal.SIGTERM
         self._before = {n: signal.signal(n, self._receive) for n in numbers}
         return self
 
     def _receive(self, number: int, frame: Any) -> None:
-        if self._several and not self.received:
-            os.kill(os.getpid(), signal.SIGTERM)
         self.received = number
-
-    def stopping(self, call: int) -> int:
-        """Return the signal to stop for after call 0, 1, ...; 0 for none."""
-        if not self._several:
-            return self.received
-        # The service counts: its argument must grow by one from call to call.
-        if not multihost_utils.reached_preemption_sync_point(call):
-            return 0
-        return self.received or signal.SIGTERM
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():

@@ -54,7 +54,8 @@ class Link:
         self.index = place.index if place else 0
         self._sockets: dict[int, socket.socket] = {}
         self._received: dict[int, queue.Queue] = {}
-        self._heard: dict[int, float] = {}
+        self._readers: dict[int, threading.Thread] = {}
+        self._silent: dict[int, int] = {}  # beats since something was heard
         self._sending = threading.Lock()
         self._leaving = False
         self._agreed = False
@@ -71,34 +72,48 @@ class Link:
         connection.settimeout(None)
         self._sockets[index] = connection
         self._received[index] = queue.Queue()
-        self._heard[index] = time.monotonic()
-        for work in (self._read, self._beat):
-            name = f"{THREADS}-{index}"
-            threading.Thread(target=work, args=(index,), daemon=True, name=name).start()
+        self._silent[index] = 0
+        reader, beater = (
+            threading.Thread(
+                target=work, args=(index,), daemon=True, name=f"{THREADS}-{index}"
+            )
+            for work in (self._read, self._beat)
+        )
+        self._readers[index] = reader
+        reader.start()
+        beater.start()
 
     def _read(self, index: int) -> None:
-        connection = self._sockets[index]
+        connection, left = self._sockets[index], False
         with connection, connection.makefile("r", encoding="utf-8") as lines:
             try:
                 for line in lines:
-                    self._heard[index] = time.monotonic()
+                    if left:
+                        continue  # a last beat
+                    self._silent[index] = 0
                     message = json.loads(line)
                     if "value" in message:
                         self._received[index].put(message["value"])
                     elif "code" in message:
                         if message["code"]:
                             self._end(message["error"], message["code"])
-                        self._heard.pop(index)
-                        return
+                        # Its connection stays open until it has ended.
+                        self._silent.pop(index)
+                        left = True
             except (OSError, ValueError):
                 pass
-            self._end(f"process {index} was lost; {HINT}", 1)
+            if not left:
+                self._end(f"process {index} was lost; {HINT}", 1)
 
     def _beat(self, index: int) -> None:
-        """Let the other process hear of this one, and notice when it falls silent."""
-        while not self._leaving and (heard := self._heard.get(index)) is not None:
+        """Let the other process hear of this one, and notice when it falls silent.
+
+        Silence is counted in beats: where both are suspended, none is missed.
+        """
+        while not self._leaving and (silent := self._silent.get(index)) is not None:
             self._send(index, {})
-            if time.monotonic() - heard > SILENCE_SECONDS:
+            self._silent[index] = silent + 1
+            if silent * BEAT_SECONDS > SILENCE_SECONDS:
                 self._end(
                     f"process {index} was not heard of for {SILENCE_SECONDS:g} s; "
                     f"{HINT}",
@@ -113,9 +128,18 @@ class Link:
         self.leave(error, code)
         try:
             line = f"jaxgan: error: {' '.join(error.split())}"
-            print(line, file=sys.stderr, flush=True)
+            sys.stderr.write(f"{line}\n")  # at once, for other threads write too
+            sys.stderr.flush()
+            self._see_off()
         finally:
             os._exit(code)
+
+    def _see_off(self) -> None:
+        """Have process 0 end last: JAX's service, in it, would abort the others."""
+        limit = time.monotonic() + SETTLE_SECONDS
+        for reader in self._readers.values() if self.first else ():
+            if reader is not threading.current_thread():
+                reader.join(max(0.0, limit - time.monotonic()))
 
     def _send(self, index: int, message: dict[str, Any]) -> None:
         try:
@@ -181,6 +205,8 @@ class Link:
             return
         if error is None or self._agreed:
             self.leave()
+            if error is not None:
+                self._see_off()
             return
         if isinstance(error, RuntimeError | ValueError):
             # What JAX raises when another process is gone: its news come first.
@@ -188,3 +214,4 @@ class Link:
         code = 2 if isinstance(error, UserError) else 1
         reason = str(error) or type(error).__name__
         self.leave(f"process {self.index} failed: {reason}", code)
+        self._see_off()

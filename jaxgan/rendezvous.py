@@ -31,8 +31,14 @@ def join(place: Place | None, wait_seconds: float) -> Link:
     if place is None:
         return Link(None)
     host, _, port = place.coordinator.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        host = ""  # an IPv6 address without brackets, whose end may not be a port
     if not host or not port.isdigit() or not 0 < int(port) < 2**16:
-        raise UserError(f"--coordinator = {place.coordinator}: must be HOST:PORT")
+        raise UserError(
+            f"--coordinator = {place.coordinator}: must be HOST:PORT, or [IPV6]:PORT"
+        )
     limit = time.monotonic() + wait_seconds
     link = Link(place)
     if link.first:
@@ -47,7 +53,9 @@ def _wait_for_all(
 ) -> None:
     came: dict[int, socket.socket] = {}
     try:
-        server = socket.create_server((host if host in LOOPBACK else "", port))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        address = (host if host in LOOPBACK else "", port)
+        server = socket.create_server(address, family=family)
     except OSError as failed:
         where = f"--coordinator = {host}:{port}"
         raise UserError(f"{where}: cannot listen there ({failed.strerror})") from failed

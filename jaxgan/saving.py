@@ -17,7 +17,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from jaxgan import storage
-from jaxgan.checkpoint import absolute, as_dict, digest, read, steps_in
+from jaxgan.checkpoint import absolute, as_dict, digest, read, steps_in, this_process
 from jaxgan.checksums import UNFINISHED, damage, write_sums
 from jaxgan.processes import Link
 from jaxgan.types import GanState
@@ -31,7 +31,9 @@ class Checkpoints:
     """The checkpoints of one run, for the processes that train.
 
     A checkpoint holds the state, and the loop's own numbers as JSON. All processes
-    call the same methods; process 0 judges what is there, and writes the checksums.
+    call the same methods. All have the same state, so that JAX's process 0 alone
+    writes it: were the others to wait for it in Orbax's barriers, they would do so for
+    twenty minutes when it fails. All read; process 0 judges what is there.
     """
 
     def __init__(self, directory: Path, keep: int, link: Link | None = None):
@@ -40,15 +42,18 @@ class Checkpoints:
         self._link = link or Link()
         self._unsummed: int | None = None
         self._latest: int | None = None
-        self._failed = False
-        self._manager = ocp.CheckpointManager(
-            self.directory,
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep,
-                cleanup_tmp_directories=True,
-                enable_async_checkpointing=True,
-            ),
-        )
+        self._manager: ocp.CheckpointManager | None = None
+        if jax.process_index() == 0:
+            self._manager = ocp.CheckpointManager(
+                self.directory,
+                options=ocp.CheckpointManagerOptions(
+                    max_to_keep=keep,
+                    cleanup_tmp_directories=True,
+                    enable_async_checkpointing=True,
+                    create=False,
+                    **this_process(),
+                ),
+            )
 
     def save(self, step: int, state: GanState, loop: dict[str, Any]) -> None:
         """Start saving host copies of a state; waits for the save before it alone.
@@ -57,47 +62,61 @@ class Checkpoints:
             SaveFailed: this save has no room, or the one before it failed.
         """
         self.wait()
-        # Asked first, because Orbax answers a full disk with pages of tracebacks.
-        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + 2**20
-        if free_bytes(self.directory) < needed:
-            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            raise self._failure(step, full)
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(as_dict(state)),
-                # JAX's process 0 alone writes it.
-                loop=ocp.args.JsonSave(
-                    loop | {"digest": "" if jax.process_index() else digest(state)}
-                ),
-            ),
-        )
         self._unsummed = step
+        if self._manager is None:
+            return
+        try:
+            # Asked first, because Orbax answers a full disk with pages of tracebacks.
+            needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + 2**20
+            if free_bytes(self.directory) < needed:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(as_dict(state)),
+                    loop=ocp.args.JsonSave(loop | {"digest": digest(state)}),
+                ),
+                force=True,  # or else it may do nothing, and say so by returning False
+            )
+        except Exception as error:  # Orbax has no class of its own for a full disk
+            raise self._failure(step, error) from error
 
     def poll(self) -> None:
         """Write the checksums of a save that has finished; does not wait."""
-        if self._unsummed is not None and not self._manager.is_saving_in_progress():
+        if self._unsummed is None or self._manager is None:
+            return
+        if not self._manager.is_saving_in_progress():
             self.wait()
 
     def wait(self) -> None:
-        """Wait until the last save is on disk, with its checksums.
+        """Wait until the last save is on disk, with its checksums, where it is written.
 
         Raises:
             SaveFailed: it could not be written.
         """
         step, self._unsummed = self._unsummed, None
+        if step is None:
+            return
         try:
-            self._manager.wait_until_finished()
-            self._manager.check_for_errors()
-            if step is not None:
-                if self._link.first:
-                    write_sums(self.directory / str(step))
-                self._latest = step
-        except Exception as error:  # Orbax has no class of its own for a full disk
-            self._failed = True
+            if self._manager is not None:
+                self._manager.wait_until_finished()
+                self._manager.check_for_errors()
+                write_sums(self.directory / str(step))
+        except Exception as error:
             raise self._failure(step, error) from error
+        self._latest = step
 
-    def _failure(self, step: int | None, error: Exception) -> "SaveFailed":
+    def finish(self) -> None:
+        """Wait, on all processes, until the last save is on disk.
+
+        Raises:
+            SaveFailed: it could not be written.
+        """
+        self.wait()
+        self._link.exchange(None)
+
+    def _failure(self, step: int, error: Exception) -> "SaveFailed":
+        self._manager = self._unsummed = None  # its threads may wait for ever
         # What TensorStore was told to do follows, in a thousand characters.
         reason = str(error).partition(" [tensorstore_spec=")[0]
         reason = "no space left on device" if is_full(error) else reason
@@ -115,7 +134,8 @@ class Checkpoints:
         """
         sound = self._newest_sound(like) if self._link.first else None
         step = self._latest = self._link.exchange(sound)[0]
-        self._manager.reload()
+        if self._manager is not None:
+            self._manager.reload()
         return None if step is None else read(self.directory, step, like)
 
     def _newest_sound(self, like: GanState) -> int | None:
@@ -147,8 +167,8 @@ class Checkpoints:
 
     def close(self) -> None:
         """Wait for the last save and release Orbax's threads."""
-        if not self._failed:
-            self.wait()
+        self.wait()
+        if self._manager is not None:
             self._manager.close()
 
 

@@ -47,7 +47,7 @@ def train(
     """
     link = link or Link()
     parallel.start(link)
-    with StopSignals(link.count > 1) as signals, ExitStack() as stack:
+    with StopSignals() as signals, ExitStack() as stack:
         stack.enter_context(alone_in(workdir, config, link))
         with link.together():
             devices = parallel.choose_devices(
@@ -71,6 +71,7 @@ def train(
         stack.callback(checkpoints.close)
         state, loop = first_state(config, gan, source, checkpoints)
         check_same_state(config, state, link)
+        parallel.meet(devices)
         writers: Writers | Silent = Silent()
         if link.first:
             # Only now, so that a mistake in the config leaves nothing behind it.
@@ -78,7 +79,7 @@ def train(
             writers = Writers(workdir, int(state.step), num_steps)
         stack.callback(writers.close)
         run = Run(
-            config, workdir, gan, source, num_steps, devices, checkpoints, writers
+            config, workdir, gan, source, num_steps, devices, checkpoints, writers, link
         )
         return run.steps(state, loop, signals, profile and link.first)
 
@@ -115,6 +116,7 @@ class Run:
         devices: list[jax.Device],
         checkpoints: Checkpoints,
         writers: Writers | Silent,
+        link: Link,
     ):
         self.config = config
         self.workdir = workdir
@@ -123,6 +125,7 @@ class Run:
         self.devices = devices
         self.checkpoints = checkpoints
         self.writers = writers
+        self.link = link
         self.key = jax.random.key(config.train.seed)
         self.train_steps = parallel.compile_steps(gan, devices)
         self.sample = jax.jit(gan.sample)
@@ -162,7 +165,8 @@ class Run:
             state = self.take(call, batch, state)
             profiler.after(number, state)
             step, last = call.stop, call.stop == self.num_steps
-            received = signals.stopping(number)
+            # Whichever process got a signal, all stop after the same call.
+            received = max(self.link.exchange(signals.received))
             stopping = received != 0 and not last
             self.checkpoints.poll()
             if last or step % train.log_steps == 0:
@@ -173,7 +177,7 @@ class Run:
                 self.save(step, state)
             if stopping:
                 return self.stopped(step, received)
-        self.checkpoints.wait()
+        self.checkpoints.finish()
         self.writers.say(f"done: {self.num_steps} steps in {self.workdir}")
         return 0
 
@@ -196,7 +200,7 @@ class Run:
 
     def stopped(self, step: int, number: int) -> int:
         """Wait for the checkpoint, say where it is, and return the exit code."""
-        self.checkpoints.wait()
+        self.checkpoints.finish()
         self.writers.say(
             f"stopped by {signal.Signals(number).name}; step {step} is saved in "
             f"{self.checkpoints.directory}; the same command goes on"

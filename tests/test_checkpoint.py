@@ -124,6 +124,7 @@ def test_what_tensorstore_was_told_to_do_is_not_repeated(saved, monkeypatch):
         raise ValueError("UNKNOWN: no answer [tensorstore_spec='{...}']")
 
     monkeypatch.setattr(saved._manager, "check_for_errors", failed)
+    saved.save(5, state(5), {})
     with pytest.raises(SaveFailed, match=r"written \(UNKNOWN: no answer\); that of"):
         saved.wait()
 

@@ -35,18 +35,39 @@ OF_GAN = {
 DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
 
 
-# Trains in a process whose hardware has another number for it.
+# Begin to train as `python -m jaxgan.main` does: in a process whose hardware has
+# another number for it, in one that ends slowly, and where the disk fails.
 OTHERWISE = """
-import sys
-import jax
-from jaxgan.main import main
+import sys, jax
+from jaxgan import cli, main
 initialize = jax.distributed.initialize
 jax.distributed.initialize = lambda address, count, index, **options: initialize(
     address, count, count - 1 - index, **options
 )
-code = main()
+code = main.main()
 assert jax.process_index() == int(sys.argv[-1] == "--process_id=0")
-sys.exit(code)
+cli.end(lambda: code)
+"""
+SLOWLY = """
+import sys, time
+from jaxgan import cli, main, processes
+leave = processes.Link.leave
+def late(link, *arguments):
+    leave(link, *arguments)
+    time.sleep(0 if link.first else 1)
+processes.Link.leave = late
+cli.end(main.main)
+"""
+FAILING = """
+import errno, os
+from jaxgan import cli, main, saving
+write = saving.write_sums
+def fail(path):
+    if path.name == "10":
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    write(path)
+saving.write_sums = fail
+cli.end(main.main)
 """
 
 
@@ -172,6 +193,31 @@ def test_process_0_of_each_gan_killed_and_both_started_again(gan, tmp_path):
     kill_and_start_again(whole_run(folder, gan), tmp_path / "run", lost=0)
 
 
+def test_an_error_that_all_agree_on_ends_all_in_one_line(undisturbed, tmp_path):
+    """The batch is looked at when JAX has been started."""
+    flags = config_of(undisturbed), "--config.data.batch_size=9"
+    both = ended(start(tmp_path / "run", *flags, script=SLOWLY))
+    assert [code for code, *_ in both] == [2, 2], both
+    for _, _, error in both:
+        assert errors(error) == [
+            "jaxgan: error: --num_processes = 2: does not divide data.batch_size = 9"
+        ]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_save_that_fails_ends_all_with_its_reason(undisturbed, tmp_path):
+    workdir = tmp_path / "run"
+    both = ended(start(workdir, config_of(undisturbed), script=FAILING))
+    assert [code for code, *_ in both] == [1, 1], both
+    reason = (
+        f"{workdir}/checkpoints: checkpoint 10 could not be written ([Errno 5] "
+        "Input/output error); that of step 5 is kept, and the same command goes on "
+        "from there"
+    )
+    assert errors(both[0][2]) == [f"jaxgan: error: {reason}"]
+    assert errors(both[1][2]) == [f"jaxgan: error: process 0 failed: {reason}"]
+
+
 def test_hardware_that_numbers_its_processes_otherwise(undisturbed, tmp_path):
     config, workdir = config_of(undisturbed), tmp_path / "run"
     both = ended(start(workdir, config, script=OTHERWISE))
@@ -182,15 +228,20 @@ def test_hardware_that_numbers_its_processes_otherwise(undisturbed, tmp_path):
     assert checkpoint.read_loop(workdir / "checkpoints", LAST)["digest"]
 
 
-def test_sigterm_on_one_saves_the_same_step_of_all(undisturbed, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "to"),
+    [("SIGTERM", 1), pytest.param("SIGINT", 0, marks=pytest.mark.slow)],
+)
+def test_a_signal_to_one_saves_the_same_step_of_all(name, to, undisturbed, tmp_path):
     config, workdir = config_of(undisturbed), tmp_path / "run"
     processes = start(workdir, config, num_steps=10_000)
     wait_for_step(10, workdir, processes)
-    processes[1].send_signal(signal.SIGTERM)
+    number = signal.Signals[name]
+    processes[to].send_signal(number)
     both = ended(processes)
-    assert [code for code, *_ in both] == [143, 143], both
+    assert [code for code, *_ in both] == [128 + number] * 2, both
     step = checkpoint.steps_in(workdir / "checkpoints")[-1]
-    assert f"stopped by SIGTERM; step {step} is saved in" in both[0][1]
+    assert f"stopped by {name}; step {step} is saved in" in both[0][1]
     assert lines(workdir)[:2] == lines(undisturbed / "run")[:2]
 
 

@@ -18,6 +18,8 @@ from jaxgan.processes import Place
 @pytest.fixture
 def address(monkeypatch):
     monkeypatch.setattr(processes, "BEAT_SECONDS", 0.05)
+    # Connections of threads stay open, those of processes close when they end.
+    monkeypatch.setattr(processes, "SETTLE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
     links = []
@@ -191,7 +193,16 @@ def test_others_that_knock_are_not_let_in(address):
     assert in_threads(*calls) == [[0, 1]] * 2
 
 
-@pytest.mark.parametrize("text", ["here", "here:", ":80", "here:port", "here:99999"])
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_an_ipv6_address(address):
+    links = joined(f"[::1]:{address.rpartition(':')[2]}")
+    calls = [lambda link=link: link.exchange(link.index) for link in links]
+    assert in_threads(*calls) == [[0, 1]] * 2
+
+
+@pytest.mark.parametrize(
+    "text", ["here", "here:", ":80", "here:port", "here:99999", "::1", "fe80::1:80"]
+)
 def test_an_address_that_is_none(text):
     with pytest.raises(UserError, match="must be HOST:PORT"):
         rendezvous.join(Place(text, 2, 0), 1)
@@ -219,9 +230,9 @@ def test_a_lost_process_ends_the_others_at_once(address, exits, capsys, lost):
 
 @pytest.mark.parametrize("silent", [0, 1])
 def test_a_process_that_hangs_is_noticed(address, exits, capsys, monkeypatch, silent):
-    monkeypatch.setattr(processes, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(processes, "SILENCE_SECONDS", 2.0)
     links = joined(address)
-    time.sleep(0.5)  # both are heard of
+    time.sleep(2.5)  # both are heard of
     assert exits == []
     send = processes.Link._send
     monkeypatch.setattr(
@@ -230,7 +241,37 @@ def test_a_process_that_hangs_is_noticed(address, exits, capsys, monkeypatch, si
         lambda link, *args: None if link is links[silent] else send(link, *args),
     )
     wait_for(lambda: exits)
-    assert f"process {silent} was not heard of for 0.3 s" in capsys.readouterr().err
+    assert f"process {silent} was not heard of for 2 s" in capsys.readouterr().err
+
+
+def test_a_pause_of_all_is_no_silence(address, exits, monkeypatch):
+    """As of suspended machines: the clock goes on, but no beat is missed."""
+    joined(address)
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + 1000)
+    time.sleep(0.5)
+    assert exits == []
+
+
+def test_process_0_ends_last(address, exits, monkeypatch):
+    """JAX's service, which it has, would abort the others with a C++ stack."""
+    monkeypatch.setattr(processes, "SETTLE_SECONDS", 10)
+    links, ended = joined(address), []
+
+    def work(link):
+        with suppress(UserError), link, link.together():
+            raise UserError("wrong")
+        if not link.first:
+            time.sleep(0.5)
+            ended.append(1)
+            link._sockets[0].shutdown(socket.SHUT_RDWR)
+        else:
+            ended.append(0)
+
+    begin = time.monotonic()
+    in_threads(*(lambda link=link: work(link) for link in links))
+    assert (ended, exits) == ([1, 0], [])
+    assert time.monotonic() - begin < 5
 
 
 def test_waiting_long_is_said(address, capsys, monkeypatch):
