@@ -7,7 +7,9 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from jaxgan import preconditions, processes, rendezvous
@@ -343,6 +345,56 @@ def test_another_config(address, change, message):
         for link, config in zip(joined(address), configs, strict=True)
     ]
     assert [str(error) for error in in_threads(*calls)] == [message] * 2
+
+
+def test_other_data(address):
+    from configs.wgan import get_config
+
+    calls = [
+        lambda link=link: preconditions.check_same_data(
+            get_config(), SimpleNamespace(fingerprint=lambda: str(link.index)), link
+        )
+        for link in joined(address)
+    ]
+    message = "process 1: data.dir = digits: other examples than those of process 0"
+    assert [str(error) for error in in_threads(*calls)] == [message] * 2
+
+
+def test_another_state(address):
+    from configs.wgan import get_config
+
+    calls = [
+        lambda link=link: preconditions.check_same_state(
+            get_config(), {"kernel": np.full(3, link.index)}, link
+        )
+        for link in joined(address)
+    ]
+    message = (
+        "process 1: another state to start from than that of process 0 "
+        "(train.init_from = ''); all need the same files and hardware"
+    )
+    assert [str(error) for error in in_threads(*calls)] == [message] * 2
+
+
+def test_another_folder(address, tmp_path, monkeypatch):
+    """Of the same name, but on a machine's own disk."""
+    from configs.wgan import get_config
+
+    seen = preconditions.lock.seen
+    monkeypatch.setattr(preconditions.lock, "seen", lambda *where: seen(*where, 0.3))
+    folders = [tmp_path / "0", tmp_path / "1"]
+
+    def work(link):
+        with preconditions.alone_in(folders[link.index], get_config(), link):
+            raise AssertionError("went on")
+
+    errors = in_threads(*(lambda link=link: work(link) for link in joined(address)))
+    message = (
+        f"process 1: --workdir = {folders[1]}: what process 0 writes there is not seen "
+        "here; all need the same folder, or gs://..."
+    )
+    assert [str(error) for error in errors] == [message] * 2
+    assert not folders[0].exists()
 
 
 def test_another_version(address, monkeypatch):
