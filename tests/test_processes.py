@@ -218,6 +218,7 @@ def test_a_save_that_fails_ends_all_with_its_reason(undisturbed, tmp_path):
     assert errors(both[1][2]) == [f"jaxgan: error: process 0 failed: {reason}"]
 
 
+@pytest.mark.slow
 def test_hardware_that_numbers_its_processes_otherwise(undisturbed, tmp_path):
     config, workdir = config_of(undisturbed), tmp_path / "run"
     both = ended(start(workdir, config, script=OTHERWISE))
