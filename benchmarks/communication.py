@@ -3,7 +3,7 @@
     python benchmarks/communication.py [--only=RECIPE] [--json=FILE]
 
 Three counts of the collective operations of the program that eight devices run
-(`parallel.compile_steps` on virtual CPU devices; nothing is trained):
+(`devices.compile_steps` on virtual CPU devices; nothing is trained):
 
 compiled: the all-reduces and all-gathers of XLA's optimized program with the bytes of
     their results, times the trip counts of the loops around them. It is what runs, so
@@ -112,11 +112,12 @@ def program(config: Any, shape: tuple[int, ...], batch: int) -> tuple[Any, Any, 
     """
     import jax
 
-    from jaxgan import build, parallel
+    from jaxgan.experiment import build
+    from jaxgan.runtime import devices
 
-    devices = jax.devices()[:DEVICES]
-    gan = build.gan(config, shape, axis_name=parallel.axis_name(devices))
-    steps = parallel.compile_steps(gan, devices)
+    used = jax.devices()[:DEVICES]
+    gan = build.gan(config, shape, axis_name=devices.axis_name(used))
+    steps = devices.compile_steps(gan, used)
     data = zeros(config, shape, DEVICES * batch)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(gan.init, key)
@@ -148,7 +149,7 @@ def model(config: Any, shape: tuple[int, ...], batch: int) -> dict[str, int]:
     """
     import jax
 
-    from jaxgan import build
+    from jaxgan.experiment import build
 
     gan = build.gan(config, shape)
     key = jax.eval_shape(lambda: jax.random.key(0))
@@ -183,7 +184,7 @@ def flop_per_example(config: Any, shape: tuple[int, ...], batch: int) -> float:
     import jax
     import jax.extend
 
-    from jaxgan import build
+    from jaxgan.experiment import build
 
     gan = build.gan(config, shape)
     key = jax.eval_shape(lambda: jax.random.key(0))

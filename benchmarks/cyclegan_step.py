@@ -97,20 +97,22 @@ def jaxgan_side(recipe: Recipe, images: list[np.ndarray]) -> Side:
     import jax
 
     jax.config.update("jax_platforms", "cpu")
-    from jaxgan import build, data, parallel, process
+    from jaxgan import data
     from jaxgan.data import cache
+    from jaxgan.experiment import build
+    from jaxgan.runtime import devices, precision
 
     config = jaxgan_config(recipe)
-    process.configure(config.train.precision, config.train.deterministic)
+    precision.configure(config.train.precision, config.train.deterministic)
     parts = [cache.packed(domain) for domain in images]
     shape = (recipe.size, recipe.size, 3)
     pair = data.Pair(*parts, *parts, truth=False, shape=shape)
     plan = build.pair_plan(config, pair)
     gan = build.gan(config, shape, epoch_examples=plan.num_examples)
-    devices = jax.devices()[:1]
-    steps = parallel.compile_steps(gan, devices)
+    used = jax.devices()[:1]
+    steps = devices.compile_steps(gan, used)
     key = jax.random.key(config.train.seed)
-    state = parallel.replicate(jax.jit(gan.init)(key), devices)
+    state = devices.replicate(jax.jit(gan.init)(key), used)
     count = config.train.steps_per_call
     calls = (range(step, step + count) for step in itertools.count(0, count))
     batches = iter(data.pair_batches(pair, plan, calls))

@@ -2,7 +2,7 @@
 
     python benchmarks/weak_scaling.py [--only=GAN] [--json=FILE]
 
-A small recipe of each GAN is trained by `parallel.compile_steps`, as `jaxgan.main`
+A small recipe of each GAN is trained by `devices.compile_steps`, as `jaxgan.main`
 does, with the same batch on every device (weak scaling), and on one device with the
 same number of images together. All programs take turns in one process, block by block,
 so that what else the machine does falls on all of them.
@@ -57,14 +57,15 @@ def side(name: str, count: int, images: int) -> Side:
     """Return the training of a recipe on `count` devices, `images` in a batch."""
     import jax
 
-    from jaxgan import build, parallel
+    from jaxgan.experiment import build
+    from jaxgan.runtime import devices
 
     config, shape = config_of(name), RECIPES[name].shape
-    devices = jax.devices()[:count]
-    gan = build.gan(config, shape, axis_name=parallel.axis_name(devices))
-    steps = parallel.compile_steps(gan, devices)
+    used = jax.devices()[:count]
+    gan = build.gan(config, shape, axis_name=devices.axis_name(used))
+    steps = devices.compile_steps(gan, used)
     key = jax.random.key(0)
-    state = parallel.replicate(jax.jit(gan.init)(key), devices)
+    state = devices.replicate(jax.jit(gan.init)(key), used)
     first = (config.train.steps_per_call, config.gan.get("n_critic", 1), images)
     rng = np.random.default_rng(0)
     names = ("a", "b") if name == "cyclegan" else ("image",)

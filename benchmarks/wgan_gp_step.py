@@ -37,15 +37,17 @@ def jaxgan_side(images: np.ndarray) -> Side:
     import jax
 
     jax.config.update("jax_platforms", "cpu")
-    from jaxgan import build, data, parallel
+    from jaxgan import data
+    from jaxgan.experiment import build
+    from jaxgan.runtime import devices
 
     config = runpy.run_path(str(CONFIG))["get_config"]("tutorial")
     source = data.ArraySource(images)
     gan = build.gan(config, images.shape[1:])
-    devices = jax.devices()[:1]
-    steps = parallel.compile_steps(gan, devices)
+    used = jax.devices()[:1]
+    steps = devices.compile_steps(gan, used)
     key = jax.random.key(config.train.seed)
-    state = parallel.replicate(gan.init(key), devices)
+    state = devices.replicate(gan.init(key), used)
     count = config.train.steps_per_call
     calls = (range(step, step + count) for step in itertools.count(0, count))
     batches = iter(data.batches(source, build.plan(config, len(source)), calls))

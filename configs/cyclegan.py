@@ -9,8 +9,8 @@ paper does. Recipes are upstream's (junyanz/pytorch-CycleGAN-and-pix2pix).
 
 from ml_collections import ConfigDict
 
-from jaxgan.config import from_variant
 from jaxgan.errors import UserError
+from jaxgan.experiment.variants import from_variant
 
 ADAM = {
     "name": "adam",

@@ -9,7 +9,7 @@ of igul222/improved_wgan_training, and the tutorial's.
 
 from ml_collections import ConfigDict
 
-from jaxgan.config import from_variant
+from jaxgan.experiment.variants import from_variant
 
 
 def rmsprop(learning_rate: float, name: str = "rmsprop") -> dict:

@@ -8,7 +8,7 @@ the rows of the authors' code (igul222/improved_wgan_training), and the tutorial
 
 from ml_collections import ConfigDict
 
-from jaxgan.config import from_variant
+from jaxgan.experiment.variants import from_variant
 
 
 def adam(learning_rate: float, b1: float, b2: float, decay_steps: int = 0) -> dict:

@@ -11,11 +11,11 @@ from typing import NoReturn
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from jaxgan import config as configs
-from jaxgan import storage
 from jaxgan.errors import UserError, unknown
-from jaxgan.saving import SaveFailed, is_full
+from jaxgan.experiment import variants as configs
+from jaxgan.files import storage
 from jaxgan.train import TrainingFailed
+from jaxgan.workdir.checkpoint_manager import SaveFailed, is_full
 
 Define = Callable[[flags.FlagValues], None]
 Verb = Callable[[flags.FlagValues], int]

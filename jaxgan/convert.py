@@ -45,7 +45,7 @@ def define(values: flags.FlagValues) -> None:
 
 def verb(values: flags.FlagValues) -> int:
     """Read, convert and write; returns 0."""
-    from jaxgan import upstream
+    from jaxgan.weights import official_networks
 
     source, target = paths(values)
     if source.is_dir():
@@ -53,7 +53,7 @@ def verb(values: flags.FlagValues) -> int:
     else:
         variables, about = of_file(source, values)
     count = write(target, variables, about)
-    words = upstream.described(about["network"])
+    words = official_networks.described(about["network"])
     name = f" {about['name']}" if about["name"] else ""
     print(f"jaxgan: {about['player']}{name}, {words}: {count:,} parameters in {target}")
     return 0
@@ -61,8 +61,8 @@ def verb(values: flags.FlagValues) -> int:
 
 def paths(values: flags.FlagValues) -> tuple[Path, Path]:
     """Return where to read and where to write; raises UserError."""
-    from jaxgan import storage
     from jaxgan.errors import UserError
+    from jaxgan.files import storage
 
     if not values.input:
         raise UserError("--input: needed, FILE.pth, FILE.safetensors or a workdir")
@@ -87,9 +87,9 @@ def paths(values: flags.FlagValues) -> tuple[Path, Path]:
 
 def of_run(workdir: Path, values: flags.FlagValues) -> tuple[Any, dict[str, Any]]:
     """Return a network of a run and what it is; raises UserError."""
-    from jaxgan import trained
     from jaxgan.errors import UserError
-    from jaxgan.weights import NAMES
+    from jaxgan.inference import trained
+    from jaxgan.weights.network_files import NAMES
 
     if not values.network:
         raise UserError(
@@ -104,8 +104,8 @@ def of_run(workdir: Path, values: flags.FlagValues) -> tuple[Any, dict[str, Any]
 
 def of_file(path: Path, values: flags.FlagValues) -> tuple[Any, dict[str, Any]]:
     """Return the network in a file and what it is; raises UserError."""
-    from jaxgan import upstream, weights
     from jaxgan.errors import UserError, unknown
+    from jaxgan.weights import network_files, official_networks
 
     for flag in ("network", "step"):
         if values[flag].value is not None:
@@ -113,17 +113,19 @@ def of_file(path: Path, values: flags.FlagValues) -> tuple[Any, dict[str, Any]]:
                 f"--{flag} = {values[flag].value}: needs a workdir as --input, "
                 f"{path} is a file"
             )
-    variables, about = weights.load(path)
+    variables, about = network_files.load(path)
     network = about["network"]
     if values.padding:
         if values.padding not in ("reflect", "replicate"):
             raise unknown("--padding", values.padding, ("reflect", "replicate"))
-        if path.suffix == ".safetensors" or not upstream.padding_assumed(network):
+        if path.suffix == ".safetensors" or not official_networks.padding_assumed(
+            network
+        ):
             raise UserError(
                 f"--padding = {values.padding}: {path} leaves no choice of it"
             )
         network["padding"] = values.padding
-    elif path.suffix != ".safetensors" and upstream.padding_assumed(network):
+    elif path.suffix != ".safetensors" and official_networks.padding_assumed(network):
         print(
             "jaxgan: padding reflect assumed, upstream's default; a network trained "
             "with replicate has the same keys: give --padding=replicate"
@@ -135,16 +137,16 @@ def write(path: Path, variables: Any, about: dict[str, Any]) -> int:
     """Write a network, all or nothing; returns its number of parameters."""
     import jax
 
-    from jaxgan import torch_files, upstream, weights
+    from jaxgan.weights import network_files, official_networks, torch_files
 
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}")
     try:
         if path.suffix == ".pth":
-            tensors = upstream.to_torch(variables, about["network"])
+            tensors = official_networks.to_torch(variables, about["network"])
             torch_files.write(temporary, tensors)
         else:
-            weights.save(temporary, variables, about)
+            network_files.save(temporary, variables, about)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

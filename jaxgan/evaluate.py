@@ -48,8 +48,10 @@ def verb(values: flags.FlagValues) -> int:
     """Score, print and append; returns 0."""
     import json
 
-    from jaxgan import cli, sampling, scores, storage
+    from jaxgan import cli
     from jaxgan.errors import UserError
+    from jaxgan.files import storage
+    from jaxgan.inference import sampling, scores
 
     workdir = cli.workdir(values.workdir)
     examples, rows = None, []
@@ -72,13 +74,13 @@ def verb(values: flags.FlagValues) -> int:
 
 def chosen_steps(workdir: Path, text: str | None) -> list[int | None]:
     """Return the checkpoints that `--step` names; None is the newest sound one."""
-    from jaxgan import checkpoint
     from jaxgan.errors import UserError
+    from jaxgan.workdir import checkpoint_files
 
     if text is None:
         return [None]
     if text == "all":
-        return list(checkpoint.steps_in(workdir / "checkpoints")) or [None]
+        return list(checkpoint_files.steps_in(workdir / "checkpoints")) or [None]
     if not text.isdigit():
         raise UserError(f"--step = {text}: must be a step's number, or all")
     return [int(text)]

@@ -69,15 +69,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def verb(values: flags.FlagValues, config: ConfigDict, name: str) -> int:
     """Train the config in `runs/NAME` or in --workdir; returns the exit code."""
-    from jaxgan import checks, cli, parallel, process, storage
-    from jaxgan.describe import describe
+    from jaxgan import cli
     from jaxgan.errors import UserError
-    from jaxgan.preconditions import check_same_command
-    from jaxgan.rendezvous import join
+    from jaxgan.experiment import schema
+    from jaxgan.experiment.describe import describe
+    from jaxgan.files import storage
+    from jaxgan.runtime import devices, precision
+    from jaxgan.runtime.rendezvous import join
     from jaxgan.train import train
+    from jaxgan.workdir.startup import check_same_command
 
-    checks.check(config)
-    process.configure(config.train.precision, config.train.deterministic)
+    schema.check(config)
+    precision.configure(config.train.precision, config.train.deterministic)
     if values.dry_run:
         print(describe(config))
         return 0
@@ -88,7 +91,7 @@ def verb(values: flags.FlagValues, config: ConfigDict, name: str) -> int:
     with join(place(values), config.parallel.wait_seconds) as link:
         check_same_command(config, text, link)
         code = train(config, workdir, values.profile, link)
-        parallel.stop(link)
+        devices.stop(link)
         return code
 
 
@@ -99,7 +102,7 @@ def place(values: flags.FlagValues) -> Any:
         UserError: some of the three flags are missing, or do not fit.
     """
     from jaxgan.errors import UserError
-    from jaxgan.processes import Place
+    from jaxgan.runtime.processes import Place
 
     given = values.coordinator, values.num_processes, values.process_id
     if all(value is None for value in given):

@@ -47,7 +47,10 @@ def define(values: flags.FlagValues) -> None:
 
 def verb(values: flags.FlagValues) -> int:
     """Draw and write the samples; returns 0."""
-    from jaxgan import cli, evaluation, sampling, storage
+    from jaxgan import cli
+    from jaxgan.experiment import previews
+    from jaxgan.files import storage
+    from jaxgan.inference import sampling
 
     workdir = cli.workdir(values.workdir)
     run = sampling.load_run(workdir, values.step)
@@ -56,7 +59,7 @@ def verb(values: flags.FlagValues) -> int:
     if values.interpolate:
         drawn, labels = sampling.interpolations(run, labels, values.seed)
     else:
-        drawn = evaluation.draw_many(run.gan, run.state, labels, values.seed)
+        drawn = previews.draw_many(run.gan, run.state, labels, values.seed)
     default = workdir / f"samples-{run.step}.png"
     out = storage.path(values.out, "--out") if values.out else default
     sampling.write(out, run, drawn, labels, columns=8 if values.interpolate else 0)

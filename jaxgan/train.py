@@ -10,21 +10,26 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan import build, checkpoint, data, keys, parallel, storage
-from jaxgan import config as configs
-from jaxgan.feed import Feed, feed
-from jaxgan.preconditions import (
+from jaxgan import data, keys
+from jaxgan.experiment import build
+from jaxgan.experiment import variants as configs
+from jaxgan.experiment.feed import Feed, feed
+from jaxgan.files import storage
+from jaxgan.runtime import devices
+from jaxgan.runtime.processes import Link
+from jaxgan.runtime.profiler import Profiler
+from jaxgan.runtime.signals import StopSignals
+from jaxgan.types import Batch, Gan, GanState, Metrics
+from jaxgan.workdir import checkpoint_files
+from jaxgan.workdir.checkpoint_manager import Checkpoints
+from jaxgan.workdir.startup import (
     alone_in,
     check_length,
     check_same_data,
     check_same_state,
 )
-from jaxgan.process import Profiler, StopSignals
-from jaxgan.processes import Link
-from jaxgan.saving import Checkpoints
-from jaxgan.types import Batch, Gan, GanState, Metrics
-from jaxgan.warm_start import warm_start
-from jaxgan.writers import Means, Silent, Writers
+from jaxgan.workdir.warm_start import warm_start
+from jaxgan.workdir.writers import Means, Silent, Writers
 
 
 class TrainingFailed(Exception):
@@ -46,11 +51,11 @@ def train(
         TrainingFailed: a loss is not finite.
     """
     link = link or Link()
-    parallel.start(link)
+    devices.start(link)
     with StopSignals() as signals, ExitStack() as stack:
         stack.enter_context(alone_in(workdir, config, link))
         with link.together():
-            devices = parallel.choose_devices(
+            used = devices.choose_devices(
                 config.parallel.devices,
                 config.data.batch_size,
                 config.train.accumulate_steps,
@@ -63,7 +68,7 @@ def train(
             config,
             source.shape,
             source.num_classes,
-            axis_name=parallel.axis_name(devices),
+            axis_name=devices.axis_name(used),
             epoch_examples=source.plan.num_examples,
         )
         keep = config.train.keep_checkpoints
@@ -71,7 +76,7 @@ def train(
         stack.callback(checkpoints.close)
         state, loop = first_state(config, gan, source, checkpoints)
         check_same_state(config, state, link)
-        parallel.meet(devices)
+        devices.meet(used)
         writers: Writers | Silent = Silent()
         if link.first:
             # Only now, so that a mistake in the config leaves nothing behind it.
@@ -79,7 +84,7 @@ def train(
             writers = Writers(workdir, int(state.step), num_steps)
         stack.callback(writers.close)
         run = Run(
-            config, workdir, gan, source, num_steps, devices, checkpoints, writers, link
+            config, workdir, gan, source, num_steps, used, checkpoints, writers, link
         )
         return run.steps(state, loop, signals, profile and link.first)
 
@@ -113,7 +118,7 @@ class Run:
         gan: Gan,
         source: Feed,
         num_steps: int,
-        devices: list[jax.Device],
+        used: list[jax.Device],
         checkpoints: Checkpoints,
         writers: Writers | Silent,
         link: Link,
@@ -122,12 +127,12 @@ class Run:
         self.workdir = workdir
         self.source = source
         self.num_steps = num_steps
-        self.devices = devices
+        self.devices = used
         self.checkpoints = checkpoints
         self.writers = writers
         self.link = link
         self.key = jax.random.key(config.train.seed)
-        self.train_steps = parallel.compile_steps(gan, devices)
+        self.train_steps = devices.compile_steps(gan, used)
         self.sample = jax.jit(gan.sample)
         self.evaluate = jax.jit(gan.evaluate)
         # Gathered since the last line; the first two are part of a checkpoint.
@@ -157,7 +162,7 @@ class Run:
         calls = list(
             data.calls(self.source.plan, train.steps_per_call, start, self.num_steps)
         )
-        state = parallel.replicate(state, self.devices)
+        state = devices.replicate(state, self.devices)
         profiler = Profiler(self.workdir / "profile" if profile else None)
         batches = self.source.batches(calls)
         for number, (call, batch) in enumerate(zip(calls, batches, strict=True)):
@@ -185,13 +190,13 @@ class Run:
         """Say from where, on what and in which folder."""
         where = f"from step {step}" if step else "from the start"
         parts = self.config.train.accumulate_steps
-        devices = parallel.in_words(
+        words = devices.in_words(
             self.devices,
             self.config.parallel.devices,
             self.config.data.batch_size,
             parts,
         )
-        self.writers.say(f"training {where} on {devices} in {self.workdir}")
+        self.writers.say(f"training {where} on {words} in {self.workdir}")
         if parts > 1 and has_batch_norm:
             self.writers.say(
                 f"train.accumulate_steps = {parts}: BatchNorm normalises within each "
@@ -256,7 +261,7 @@ class Run:
         if isinstance(self.writers, Silent):
             return
         key = jax.random.fold_in(self.key, keys.HELDOUT)
-        alone = parallel.on_one_device(state)
+        alone = devices.on_one_device(state)
         heldout = jax.device_get(self.evaluate(alone, self.source.heldout, key))
         for name, value in heldout.items():
             if not np.isfinite(value):
@@ -271,15 +276,15 @@ class Run:
         if isinstance(self.writers, Silent):
             return
         key = jax.random.fold_in(self.key, keys.SAMPLES)
-        alone = parallel.on_one_device(state)
+        alone = devices.on_one_device(state)
         drawn = self.sample(alone, self.source.fixed, key)
         self.writers.picture(step, "samples", self.source.picture(drawn))
 
     def save(self, step: int, state: GanState) -> None:
         """Save the state and the loop's numbers; raises TrainingFailed on NaN."""
         self.collect()
-        host = parallel.to_host(state)
-        for name, array in checkpoint.as_dict(host).items():
+        host = devices.to_host(state)
+        for name, array in checkpoint_files.as_dict(host).items():
             if not np.all(np.isfinite(array)):
                 raise self.failure(step, name)
         loop = {

@@ -41,8 +41,10 @@ def define(values: flags.FlagValues) -> None:
 
 def verb(values: flags.FlagValues) -> int:
     """Translate the images; returns 0, 2 if not all, or 128 + a signal's number."""
-    from jaxgan import cli, image_folders, translating
-    from jaxgan.process import StopSignals
+    from jaxgan import cli
+    from jaxgan.files import image_folders
+    from jaxgan.inference import translation
+    from jaxgan.runtime.signals import StopSignals
 
     check(values)
     given, output = Path(values.input), Path(values.output)
@@ -52,8 +54,8 @@ def verb(values: flags.FlagValues) -> int:
         # Now, rather than after the first image: it may not be allowed.
         output.mkdir(parents=True, exist_ok=True)
         with Progress(len(targets)) as progress:
-            outcome = translating.translate_files(
-                translating.Translation(generator, progress.say),
+            outcome = translation.translate_files(
+                translation.Translation(generator, progress.say),
                 targets,
                 progress.advance,
                 lambda: signals.received != 0,
@@ -104,12 +106,13 @@ def check(values: flags.FlagValues) -> None:
 
 def load(values: flags.FlagValues) -> Any:
     """Return the generator that the flags name."""
-    from jaxgan import cli, translating
+    from jaxgan import cli
+    from jaxgan.inference import translation
 
     if values.workdir:
         workdir = cli.workdir(values.workdir)
-        return translating.of_run(workdir, values.direction, values.step)
-    return translating.of_weights(Path(values.weights), values.direction)
+        return translation.of_run(workdir, values.direction, values.step)
+    return translation.of_weights(Path(values.weights), values.direction)
 
 
 def say(text: str) -> None:

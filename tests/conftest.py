@@ -26,6 +26,6 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 def plain_convolutions(monkeypatch):
     """Have every convolution be one, as on a GPU: programs that compile faster.
 
-    On a CPU the models split some (jaxgan/models/strided.py).
+    On a CPU the models split some (jaxgan/models/convolutions/strided.py).
     """
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from helpers.runs import COMMON, run, write_config
 from PIL import Image
-from runs import COMMON, run, write_config
 
 from jaxgan import evaluate, main, sample
 

@@ -8,7 +8,7 @@ import signal
 
 import numpy as np
 import pytest
-from runs import (
+from helpers.runs import (
     LAST,
     assert_same_run,
     config_of,
@@ -21,8 +21,9 @@ from runs import (
     write_config,
 )
 
-from jaxgan import checkpoint, data
-from jaxgan.writers import Means, cut_lines_after
+from jaxgan import data
+from jaxgan.workdir import checkpoint_files
+from jaxgan.workdir.writers import Means, cut_lines_after
 
 ESTIMATES = {"critic/wasserstein", "heldout/wasserstein"}
 METRICS = {
@@ -70,7 +71,7 @@ def test_files_and_metrics_of_a_run(each):
     assert sorted(pictures(workdir)) == [
         f"step_{step:08d}.png" for step in (20, 40, 60)
     ]
-    assert checkpoint.steps_in(workdir / "checkpoints") == [40, 50, 60]
+    assert checkpoint_files.steps_in(workdir / "checkpoints") == [40, 50, 60]
     assert list(workdir.glob("events.out.tfevents.*"))
 
 
@@ -93,7 +94,7 @@ def test_single_steps_and_sigterm_between_lines_give_the_same_bytes(
     workdir = tmp_path / "run"
     code, output = run_until(signal.SIGTERM, 20, workdir, config, single)
     assert code == 143, output
-    stopped = checkpoint.steps_in(workdir / "checkpoints")[-1]
+    stopped = checkpoint_files.steps_in(workdir / "checkpoints")[-1]
     assert f"step {stopped} is saved" in output
     done = run("main", config, f"--workdir={workdir}")
     assert done.returncode == 0, done.stderr
@@ -104,7 +105,7 @@ def test_single_steps_and_sigterm_between_lines_give_the_same_bytes(
 def test_damaged_newest_checkpoint(undisturbed, tmp_path):
     config, workdir = config_of(undisturbed), tmp_path / "run"
     kill_at(50, workdir, config)
-    newest = checkpoint.steps_in(workdir / "checkpoints")[-1]
+    newest = checkpoint_files.steps_in(workdir / "checkpoints")[-1]
     files = [p for p in (workdir / f"checkpoints/{newest}").rglob("*") if p.is_file()]
     largest = max(files, key=lambda path: path.stat().st_size)
     content = bytearray(largest.read_bytes())
@@ -182,8 +183,8 @@ def test_loss_that_is_not_finite(tmp_path):
     assert done.stderr.startswith("jaxgan: error: training failed at step ")
     assert "is not finite" in done.stderr
     assert done.stderr.count("\n") == 1
-    assert checkpoint.steps_in(wild / "checkpoints") == []
-    assert checkpoint.sound_step(workdir / "checkpoints") == 20
+    assert checkpoint_files.steps_in(wild / "checkpoints") == []
+    assert checkpoint_files.sound_step(workdir / "checkpoints") == 20
 
 
 def test_warm_start_takes_the_networks_and_nothing_else(undisturbed, tmp_path):
@@ -217,7 +218,7 @@ def test_profile_writes_a_trace(tmp_path):
 
 def test_calls_are_whole_or_single_and_never_mix_numbers_of_critic_steps(tmp_path):
     from configs.wgan import get_config
-    from jaxgan import build
+    from jaxgan.experiment import build
 
     config = get_config()
     plan = build.plan(config, 100)

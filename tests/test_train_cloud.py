@@ -6,9 +6,9 @@ import socket
 import subprocess
 import time
 
-import cloud
 import pytest
-from runs import command, environment, lines, run, write_config
+from helpers import cloud
+from helpers.runs import command, environment, lines, run, write_config
 
 SHORT = ("--config.train.num_steps=20", "--config.train.checkpoint_steps=10")
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from runs import (
+from helpers.runs import (
     LAST,
     assert_same_run,
     config_of,

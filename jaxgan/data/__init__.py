@@ -4,12 +4,14 @@ import math
 
 import numpy as np
 
-from jaxgan.data import embedded, folder, idx, npz, remote, tfds_source, transforms
+from jaxgan.data import transforms
+from jaxgan.data.formats import embedded, folder, idx, npz, tfds
 from jaxgan.data.loader import batches, pair_batches
 from jaxgan.data.pairs import PAIR_CACHES, Pair, load_pair
 from jaxgan.data.plan import PairPlan, Plan, calls
 from jaxgan.data.sources import ArraySource, Dataset, Source, in_memory, split
 from jaxgan.errors import UserError, unknown
+from jaxgan.files import buckets
 
 __all__ = [
     "PAIR_CACHES", "ArraySource", "Dataset", "Pair", "PairPlan", "Plan", "Source",
@@ -72,8 +74,8 @@ def load(
             dir, image_size=image_size, channels=channels, labels=labels
         )
     elif name.startswith("tfds:"):
-        remote.check(dir, "data.dir")
-        train, heldout, shape, num_classes = tfds_source.load(
+        buckets.check(dir, "data.dir")
+        train, heldout, shape, num_classes = tfds.load(
             name[5:], dir, image_size=image_size, channels=channels, labels=labels
         )
     else:
@@ -126,4 +128,4 @@ def _arrays(
 def _needs_dir(name: str, dir: str) -> None:
     if not dir:
         raise UserError(f"data.dir = '': data.name={name} needs the path of the data")
-    remote.check(dir, "data.dir")
+    buckets.check(dir, "data.dir")

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jaxgan.data import day_night, folder, remote, tfds_source, transforms
+from jaxgan.data import transforms
 from jaxgan.data.cache import Shape, keep
+from jaxgan.data.formats import day_night, folder, tfds
 from jaxgan.data.sources import Chained, Example, Source, read_all
 from jaxgan.data.transforms import Files, Header
 from jaxgan.errors import UserError, unknown
+from jaxgan.files import buckets
 
 PAIR_NAMES = ("day_night", "folder")
 PAIR_CACHES = ("auto", "memory", "disk", "none")
@@ -80,11 +82,11 @@ def load_pair(
 
 
 def _files(name: str, dir: str, dir_b: str) -> list[Files]:
-    remote.check(dir, "data.dir")
-    remote.check(dir_b, "data.dir_b")
+    buckets.check(dir, "data.dir")
+    buckets.check(dir_b, "data.dir_b")
     if name == "folder":
         return [*folder.load_pair(dir, dir_b)]
-    return [*tfds_source.load_pair(name[5:], dir)]
+    return [*tfds.load_pair(name[5:], dir)]
 
 
 def _depth(train: Sequence[Files], cache: str) -> int:

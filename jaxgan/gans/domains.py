@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxgan import images, keys, losses
+from jaxgan import keys, losses, pixels
 from jaxgan.gans.players import off_axis
 from jaxgan.turns import sampled_variables
 from jaxgan.types import Array, Batch, GanState, Key, Network, Optimizer, PyTree
@@ -42,7 +42,7 @@ class Domains(NamedTuple):
 
     def decode(self, batch: Batch, key: Key) -> tuple[Array, Array]:
         """Return the real images a and b [b, h, w, c] as floats in [-1, 1]."""
-        a, b = (images.decode(batch[name], "symmetric", key) for name in CRITICS)
+        a, b = (pixels.decode(batch[name], "symmetric", key) for name in CRITICS)
         return a, b
 
     def translate(

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxgan import images, keys, losses
+from jaxgan import keys, losses, pixels
 from jaxgan.turns import Loss, Outcome, generator_variables, sampled_variables
 from jaxgan.types import Array, Batch, Gan, GanState, Key, Network, Optimizer, PyTree
 
@@ -26,7 +26,7 @@ class Players(NamedTuple):
         latent: 'normal', N(0, 1), or 'uniform', U[-1, 1].
         latent_size: z.
         num_classes: 0 where labels are not looked at.
-        value_range: one of `images.VALUE_RANGES`.
+        value_range: one of `pixels.VALUE_RANGES`.
         axis_name: the mapped axis of the devices, None on one device.
     """
 
@@ -70,7 +70,7 @@ class Players(NamedTuple):
 
     def decode(self, batch: Batch, key: Key) -> Array:
         """Return the batch's real examples [b, *shape] as floats."""
-        return images.decode(batch["image"], self.value_range, key, batch["index"])
+        return pixels.decode(batch["image"], self.value_range, key, batch["index"])
 
     def generate(
         self, variables: PyTree, latents: Array, labels: Array, train: bool = True

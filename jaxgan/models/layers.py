@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax.typing import Dtype, Initializer
 
-from jaxgan.models import strided
+from jaxgan.models.convolutions import strided
 
 ACTIVATIONS = {
     "relu": nn.relu,

@@ -1,0 +1,106 @@
+"""MNIST-style idx files, packed by gzip or not."""
+
+import math
+import os
+import pathlib
+import zlib
+
+import numpy as np
+
+from jaxgan.errors import UserError
+from jaxgan.files import buckets
+
+IMAGES_MAGIC, LABELS_MAGIC = 0x0803, 0x0801  # uint8 in three dimensions, in one
+
+
+def read(path: str | os.PathLike, magic: int) -> np.ndarray:
+    """Read one idx file of uint8, packed or not whatever its name says.
+
+    Args:
+      path: the file.
+      magic: its first four bytes, IMAGES_MAGIC or LABELS_MAGIC.
+
+    Returns:
+      uint8 [n, h, w] or [n].
+
+    Raises:
+      UserError: wrong magic, cut short or too long, with the found and the expected.
+    """
+    data = _unpack(path)
+    found = int.from_bytes(data[:4])
+    if len(data) < 4 or found != magic:
+        raise UserError(
+            f"{path}: not the idx file expected: magic 0x{found:08x} found, "
+            f"0x{magic:08x} expected"
+        )
+    start = 4 + 4 * (magic & 0xFF)  # the magic's last byte counts the dimensions
+    sides = range(4, min(start, len(data)), 4)
+    shape = [int.from_bytes(data[side : side + 4]) for side in sides]
+    size = start + math.prod(shape)
+    if len(data) != size:
+        fault = "cut short" if len(data) < size else "too long"
+        raise UserError(
+            f"{path}: {fault}: {len(data)} bytes found, {size} expected (unpacked)"
+        )
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+def _unpack(path: str | os.PathLike) -> bytes:
+    try:
+        remotely = buckets.is_remote(path)
+        data = buckets.read(path) if remotely else pathlib.Path(path).read_bytes()
+        if data[:2] != b"\x1f\x8b":
+            return data
+        # Unlike the gzip module, gives what there is of a file that was cut short.
+        return zlib.decompressobj(wbits=31).decompress(data)
+    except (OSError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+
+
+def load(folder: str, labels: bool) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+    """Read a folder of idx files: train-* and, where they are there, t10k-*.
+
+    Args:
+      folder: local or gs://; holds `train-images-idx3-ubyte` (or
+        `train-images.idx3-ubyte`), `.gz` or not; with `labels` also
+        `train-labels-idx1-ubyte`.
+      labels: read them too.
+
+    Returns:
+      {'train' and maybe 'test': (uint8 [n, h, w, 1], uint8 [n] or None)}.
+
+    Raises:
+      UserError: a file is missing, damaged, or of another length than its partner.
+    """
+    parts = {}
+    for part, prefix in (("train", "train"), ("test", "t10k")):
+        path = _find(folder, f"{prefix}-images", "idx3-ubyte")
+        if path is None:
+            if part == "train":
+                raise _missing(folder, f"{prefix}-images-idx3-ubyte")
+            continue
+        images = read(path, IMAGES_MAGIC)[..., None]
+        if not images.size:
+            raise UserError(f"{path}: holds no images")
+        parts[part] = images, _labels(folder, prefix, len(images)) if labels else None
+    return parts
+
+
+def _labels(folder: str, prefix: str, num: int) -> np.ndarray:
+    path = _find(folder, f"{prefix}-labels", "idx1-ubyte")
+    if path is None:
+        raise _missing(folder, f"{prefix}-labels-idx1-ubyte")
+    labels = read(path, LABELS_MAGIC)
+    if len(labels) != num:
+        raise UserError(f"{path}: {len(labels)} labels for {num} images")
+    return labels
+
+
+def _find(folder: str, stem: str, ending: str) -> os.PathLike | None:
+    names = [f"{stem}{dot}{ending}{gz}" for dot in "-." for gz in ("", ".gz")]
+    paths = [buckets.path(folder) / name for name in names]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _missing(folder: str, name: str) -> UserError:
+    return UserError(f"data.dir = {folder}: no {name}[.gz] there")

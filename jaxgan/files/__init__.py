@@ -1,0 +1,1 @@
+"""Files here and in buckets: paths, pictures, images of any kind."""

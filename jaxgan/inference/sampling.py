@@ -1,0 +1,159 @@
+"""A trained run, read from its workdir alone, and pictures drawn from it."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from jaxgan import pixels
+from jaxgan.errors import UserError
+from jaxgan.experiment import build, previews
+from jaxgan.experiment import variants as configs
+from jaxgan.files import pictures, storage
+from jaxgan.gans.players import Players
+from jaxgan.runtime import precision
+from jaxgan.types import Array, Gan, GanState
+from jaxgan.workdir import checkpoint_files
+
+STEPS_OF_A_ROW = 8
+
+
+class TrainedRun(NamedTuple):
+    """A run's config, functions and state at one checkpoint.
+
+    Attributes:
+        config: as stored.
+        gan: its functions.
+        state: the state of the checkpoint.
+        step: the checkpoint's step.
+        shape: of one example.
+        num_classes: of the data set; 0 without labels.
+    """
+
+    config: ConfigDict
+    gan: Gan
+    state: GanState
+    step: int
+    shape: tuple[int, ...]
+    num_classes: int
+
+    def players(self) -> Players:
+        """Return both networks of a WGAN; raises UserError for a CycleGAN."""
+        if self.config.gan.name == "cyclegan":
+            raise UserError(
+                "--workdir: its GAN is a CycleGAN, which draws no samples but "
+                "translates images: python -m jaxgan.translate"
+            )
+        return build.players(self.config, self.shape, self.num_classes)
+
+
+def load_run(workdir: Path, step: int | None = None) -> TrainedRun:
+    """Return the run in `workdir` at `step`, or at its newest sound checkpoint.
+
+    The data set is not needed: its shape is stored with the checkpoint.
+
+    Raises:
+        UserError: no run, no such checkpoint, or a damaged one.
+    """
+    config = configs.load(workdir)
+    precision.configure(config.train.precision, config.train.deterministic)
+    folder = workdir / "checkpoints"
+    step = checkpoint_files.sound_step(folder, step)
+    loop = checkpoint_files.read_loop(folder, step)
+    shape, num_classes = tuple(loop["shape"]), loop["num_classes"]
+    gan = build.gan(config, shape, num_classes)
+    like = jax.eval_shape(gan.init, jax.random.key(0))
+    state, _ = checkpoint_files.read(folder, step, like)
+    return TrainedRun(config, gan, jax.device_put(state), step, shape, num_classes)
+
+
+def chosen_labels(
+    run: TrainedRun, texts: Sequence[str] | None, count: int
+) -> np.ndarray:
+    """Return labels int32 [count] from the flag's texts; raises UserError."""
+    if texts is None:
+        return previews.sample_labels(run.config, run.num_classes, count)
+    num_classes = run.players().num_classes
+    if not num_classes:
+        raise UserError(f"--labels = {','.join(texts)}: the model is not conditional")
+    last = num_classes - 1
+    for text in texts:
+        if not text.strip().isdigit() or int(text) > last:
+            raise UserError(f"--labels = {text}: must be a class from 0 to {last}")
+    return np.resize(np.array([int(t) for t in texts], np.int32), count)
+
+
+def interpolations(
+    run: TrainedRun, labels: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return samples [n, *shape] in rows of eight between two latents, and labels [n].
+
+    A row has one label, taken from `labels` in turn. n is rounded up to whole rows.
+    """
+    rows = -(-len(labels) // STEPS_OF_A_ROW)
+    key = jax.random.key(seed)
+    ends = run.players().latents(key, jnp.arange(2 * rows)).reshape(2, rows, -1)
+    fractions = jnp.linspace(0.0, 1.0, STEPS_OF_A_ROW)
+    between = great_circle if run.config.gan.latent == "normal" else straight
+    latents = jax.vmap(lambda t: between(ends[0], ends[1], t))(fractions)
+    latents = latents.swapaxes(0, 1).reshape(rows * STEPS_OF_A_ROW, -1)
+    row_labels = np.repeat(np.resize(labels, rows), STEPS_OF_A_ROW)
+    batch = {"latents": latents, "label": row_labels}
+    drawn = jax.jit(run.gan.sample)(run.state, batch, key)["samples"]
+    return np.asarray(drawn), row_labels
+
+
+def straight(start: Array, end: Array, fraction: Array) -> Array:
+    """Return start + fraction * (end - start), for uniform latents."""
+    return start + fraction * (end - start)
+
+
+def great_circle(start: Array, end: Array, fraction: Array) -> Array:
+    """Return the spherical interpolation [..., z], which keeps a Gaussian's norms.
+
+    White, arXiv 1609.04468, section 2.
+    """
+
+    def unit(x: Array) -> Array:
+        return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+
+    cosine = jnp.sum(unit(start) * unit(end), axis=-1, keepdims=True)
+    angle = jnp.arccos(jnp.clip(cosine, -1 + 1e-6, 1 - 1e-6))
+    weights = jnp.sin((1 - fraction) * angle), jnp.sin(fraction * angle)
+    return (weights[0] * start + weights[1] * end) / jnp.sin(angle)
+
+
+def write(
+    out: Path, run: TrainedRun, drawn: np.ndarray, labels: np.ndarray, columns: int
+) -> None:
+    """Write samples as a grid (.png), an array (.npz) or single PNGs (a folder).
+
+    Points (toy sets) are written as a scatter plot, or as floats in the array.
+    """
+    points = drawn.ndim == 2
+    value_range = run.config.data.value_range
+    encoded = drawn if points else pixels.encode(drawn, value_range)
+    if out.suffix == ".png":
+        picture = (
+            pictures.scatter(drawn, drawn)
+            if points
+            else pictures.grid(encoded, columns)
+        )
+        pictures.save_png(out, picture)
+    elif out.suffix == ".npz":
+        arrays = {"image": encoded}
+        if run.players().num_classes:
+            arrays["label"] = labels
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+        storage.write(out, content.getvalue())
+    elif points:
+        raise UserError(f"--out = {out}: points need FILE.png or FILE.npz")
+    else:
+        for number, image in enumerate(encoded):
+            pictures.save_png(out / f"{number:06d}.png", image)

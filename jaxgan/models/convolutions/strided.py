@@ -1,0 +1,151 @@
+"""Convolutions for `nn.Conv`, of stride 1 or 2, that are fast on a CPU as well.
+
+XLA's CPU backend has no fast path for a convolution that is dilated on its input.
+Two gradients of a GAN are just that: the weight gradient of a stride-2 transposed
+convolution (generators), and the weight gradient of the *input gradient* of a
+stride-2 convolution (the gradient penalty). Split into its four phases, even and odd
+rows times even and odd columns, each is a sum of ordinary convolutions
+(`unit_stride.conv`): the same function and the same number of multiplications, 4 to 50
+times faster on two cores. Other backends get the one convolution, for which their
+libraries have kernels.
+"""
+
+from itertools import product
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
+from flax.typing import Dtype, Initializer
+from jax import lax
+
+from jaxgan.models.convolutions import unit_stride
+from jaxgan.models.convolutions.unit_stride import LAYOUT
+
+
+def conv(inputs, kernel, window_strides, padding, **options):
+    """`lax.conv_general_dilated` for images, stride 1 or 2; an argument of `nn.Conv`.
+
+    Args:
+        inputs: [b, h, w, c].
+        kernel: [k, k, c, features].
+        window_strides: (1, 1) or (2, 2).
+        padding: 'SAME', 'VALID' or ((low, high), (low, high)).
+        **options: passed to `lax.conv_general_dilated` where that does the work.
+
+    Returns:
+        [b, h', w', features].
+    """
+    if jax.default_backend() != "cpu":
+        return lax.conv_general_dilated(
+            inputs, kernel, window_strides, padding, **options
+        )
+    if isinstance(padding, str):
+        sizes = inputs.shape[1:3], kernel.shape[:2]
+        padding = lax.padtype_to_pads(*sizes, window_strides, padding)
+    padding = tuple(map(tuple, padding))
+    if tuple(window_strides) == (1, 1):
+        return unit_stride.conv(inputs, kernel, padding)
+    return conv_by_phases(inputs, kernel, padding)
+
+
+def conv_by_phases(inputs, kernel, padding):
+    """The stride-2 convolution as a sum over the four phases of its input.
+
+    Tap k of output i reads input 2 i + k - low, so that taps of one parity read
+    inputs of one parity.
+    """
+    parts, kernels = [], kernel_phases(kernel)
+    for phase in product((0, 1), (0, 1)):
+        first, pads = [], []
+        for axis, (parity, (low, high)) in enumerate(zip(phase, padding, strict=True)):
+            size, taps = inputs.shape[1 + axis], kernel.shape[axis]
+            outputs = (size + low + high - taps) // 2 + 1
+            first.append((parity + low) % 2)
+            before = (low + parity - first[-1]) // 2
+            phase_size = len(range(parity, size, 2))
+            phase_taps = len(range(first[-1], taps, 2))
+            pads.append((before, outputs - phase_size - before + phase_taps - 1))
+        part = unit_stride.conv(
+            inputs[:, phase[0] :: 2, phase[1] :: 2],
+            kernels[first[0]][first[1]],
+            tuple(pads),
+        )
+        parts.append(part)
+    return sum(parts[1:], start=parts[0])
+
+
+def transposed_by_phases(inputs, kernel, padding):
+    """`lax.conv_transpose(inputs, kernel, (2, 2), padding)`, its four phases apart.
+
+    The padding is around the dilated input and has to double the side. Output
+    2 i + parity then meets the taps of one parity only.
+    """
+    batch, height, width, _ = inputs.shape
+    low = [before for before, _ in padding]
+    kernels, rows = kernel_phases(kernel), []
+    for row in (0, 1):
+        columns = []
+        for parity in ((row, 0), (row, 1)):
+            first = [(lo - p) % 2 for lo, p in zip(low, parity, strict=True)]
+            part = kernels[first[0]][first[1]]
+            pads = []
+            for lo, p, f, taps in zip(low, parity, first, part.shape[:2], strict=True):
+                before = (lo - p - f) // 2
+                pads.append((before, taps - 1 - before))
+            columns.append(unit_stride.conv(inputs, part, tuple(pads)))
+        rows.append(jnp.stack(columns, axis=3))
+    outputs = jnp.stack(rows, axis=2)
+    return outputs.reshape(batch, 2 * height, 2 * width, kernel.shape[-1])
+
+
+def kernel_phases(kernel):
+    """Return kernel[row::2, column::2] as [row][column].
+
+    The gradient of such a slice is a whole kernel, four times zeros in between, and
+    they are added up. The gradient of a split is one concatenation.
+    """
+
+    def halves(array, axis):
+        taps = lax.split(array, (1,) * array.shape[axis], axis)
+        return [jnp.concatenate(taps[parity::2], axis) for parity in (0, 1)]
+
+    return [halves(rows, 1) for rows in halves(kernel, 0)]
+
+
+class ConvTranspose(nn.Module):
+    """`nn.ConvTranspose(features, (size, size), (2, 2), padding)`: doubles the side.
+
+    `padding` is the zeros around the dilated input. None is 'SAME', ceil(size / 2) in
+    front: tf.nn.conv2d_transpose's for every size, and PyTorch's padding = 1 for size
+    4. The kernel is [size, size, c, features] as in Flax: PyTorch's with the two image
+    axes flipped.
+    """
+
+    features: int
+    size: int
+    kernel_init: Initializer
+    use_bias: bool = True
+    dtype: Dtype | None = None
+    padding: tuple[tuple[int, int], tuple[int, int]] | None = None
+
+    @nn.compact
+    def __call__(self, inputs):
+        """Return [b, 2 h, 2 w, features] for inputs [b, h, w, c]."""
+        parameters = jnp.result_type(float)
+        shape = (self.size, self.size, inputs.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, parameters)
+        bias = None
+        if self.use_bias:
+            zeros = nn.initializers.zeros
+            bias = self.param("bias", zeros, (self.features,), parameters)
+        inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        low = (self.size + 1) // 2
+        padding = self.padding or ((low, self.size - low),) * 2
+        if jax.default_backend() == "cpu":
+            outputs = transposed_by_phases(inputs, kernel, padding)
+        else:
+            outputs = lax.conv_transpose(
+                inputs, kernel, (2, 2), padding, dimension_numbers=LAYOUT
+            )
+        return outputs if bias is None else outputs + bias.reshape(1, 1, 1, -1)

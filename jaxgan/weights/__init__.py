@@ -1,0 +1,1 @@
+"""Files of trained weights: ours, PyTorch's, and the official CycleGAN code's keys."""

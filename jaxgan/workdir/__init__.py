@@ -1,0 +1,1 @@
+"""All that a run keeps in its folder: metrics, samples, checkpoints, the lock."""

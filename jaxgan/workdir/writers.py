@@ -1,0 +1,171 @@
+"""What a run writes besides checkpoints: metrics, sample grids, progress."""
+
+import datetime
+import importlib.util
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxgan.files import pictures, storage
+
+SHOWN = (
+    "critic/wasserstein",
+    "heldout/wasserstein",
+    "heldout/psnr_a2b",
+    "heldout/psnr_b2a",
+    "generator/loss",
+)
+
+
+class Means:
+    """Running means of metrics since the last line, exact under any chunking.
+
+    Values are added one by one in float64 in the order of the steps, so that a run
+    that was cut anywhere and resumed ends with the same bits.
+    """
+
+    def __init__(self, sums: Mapping[str, float], counts: Mapping[str, int]):
+        self.sums = dict(sums)
+        self.counts = dict(counts)
+
+    def add(self, metrics: Mapping[str, np.ndarray]) -> None:
+        """Add every element of every metric."""
+        for name, values in metrics.items():
+            for value in np.ravel(values).tolist():
+                self.sums[name] = self.sums.get(name, 0.0) + value
+                self.counts[name] = self.counts.get(name, 0) + 1
+
+    def take(self) -> dict[str, float]:
+        """Return the means, and start anew."""
+        means = {name: self.sums[name] / self.counts[name] for name in self.sums}
+        self.sums, self.counts = {}, {}
+        return means
+
+
+class Writers:
+    """Writes `metrics.jsonl`, `samples/`, TensorBoard events and the progress bar."""
+
+    def __init__(self, workdir: Path, start: int, num_steps: int):
+        self.workdir = workdir
+        self.num_steps = num_steps
+        self._path = workdir / "metrics.jsonl"
+        cut_lines_after(self._path, start)
+        wanted = {"tensorboardX": "TensorBoard files"}
+        if sys.stderr.isatty():
+            wanted["tqdm"] = "progress bar"
+        absent = [name for name in wanted if importlib.util.find_spec(name) is None]
+        if absent:
+            without = " and ".join(wanted[name] for name in absent)
+            print(f"jaxgan: no {without}: pip install {' '.join(absent)}")
+        present = wanted.keys() - absent
+        self._local: tempfile.TemporaryDirectory | None = None
+        self._board = self._open_board(start) if "tensorboardX" in present else None
+        self._bar = self._open_bar(start) if "tqdm" in present else None
+
+    def _open_board(self, start: int) -> Any:
+        from tensorboardX import SummaryWriter
+
+        folder = str(self.workdir)
+        if storage.is_remote(self.workdir):
+            self._local = tempfile.TemporaryDirectory()
+            folder = self._local.name
+        # What an earlier process logged after this step is run again: purged.
+        return SummaryWriter(folder, purge_step=start + 1)
+
+    def _open_bar(self, start: int) -> Any:
+        from tqdm import tqdm
+
+        return tqdm(total=self.num_steps, initial=start, unit="step", smoothing=0.1)
+
+    def advance(self, steps: int) -> None:
+        """Move the progress bar."""
+        if self._bar is not None:
+            self._bar.update(steps)
+
+    def metrics(self, step: int, values: Mapping[str, float], left: float) -> None:
+        """Write one line of metrics; `left` is the time left in seconds."""
+        line = {"step": step} | {name: values[name] for name in sorted(values)}
+        storage.append(self._path, json.dumps(line, allow_nan=False) + "\n")
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+            self._board.flush()
+            self._upload_events()
+        shown = {name: f"{values[name]:.4g}" for name in SHOWN if name in values}
+        images_rate = f"{values['images_per_second']:.3g}"
+        if self._bar is not None:
+            self._bar.set_postfix({"images/s": images_rate, **shown})
+            return
+        parts = ", ".join(f"{name} {value}" for name, value in shown.items())
+        clock = datetime.timedelta(seconds=round(left))
+        where = f"step {step}/{self.num_steps}"
+        print(f"{where}: {parts}, {images_rate} images/s, {clock} left", flush=True)
+
+    def picture(self, step: int, name: str, picture: np.ndarray) -> None:
+        """Write a picture [h, w, 1 | 3] to `samples/` and to TensorBoard."""
+        pictures.save_png(self.workdir / "samples" / f"step_{step:08d}.png", picture)
+        if self._board is not None:
+            self._board.add_image(name, picture, step, dataformats="HWC")
+
+    def _upload_events(self) -> None:
+        """Write the TensorBoard file of this process anew to a bucket.
+
+        tensorboardX would do so itself, but for one that does not answer has pages of
+        tracebacks, also from a thread and at the process's exit.
+        """
+        if self._local is not None:
+            for file in Path(self._local.name).iterdir():
+                storage.write(self.workdir / file.name, file.read_bytes())
+
+    def say(self, text: str) -> None:
+        """Print a line without breaking the progress bar."""
+        if self._bar is not None:
+            self._bar.write(f"jaxgan: {text}")
+        else:
+            print(f"jaxgan: {text}", flush=True)
+
+    def close(self) -> None:
+        """Flush and close the files."""
+        if self._board is not None:
+            self._board.close()
+        if self._bar is not None:
+            self._bar.close()
+        if self._local is not None:
+            with self._local:
+                self._upload_events()
+
+
+class Silent:
+    """Writes nothing: what all processes but the first have for `Writers`."""
+
+    def advance(self, steps: int) -> None:
+        """Do nothing."""
+
+    def say(self, text: str) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def cut_lines_after(path: Path, step: int) -> None:
+    """Drop the lines of `metrics.jsonl` after `step`, and a last line cut short.
+
+    They are written again, to the same values, by the steps that are run again.
+    """
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] > step:
+                break
+        except ValueError:
+            break
+        kept.append(line)
+    storage.write(path, "".join(line + "\n" for line in kept))

@@ -1,0 +1,485 @@
+"""Every config file and variant: complete, as its paper has it, and checked."""
+
+import itertools
+import json
+import runpy
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from jaxgan import cli
+from jaxgan.errors import UserError
+from jaxgan.experiment import build, schema
+from jaxgan.experiment import variants as configs
+
+FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
+MODULES = {path.stem: runpy.run_path(str(path)) for path in FILES}
+ALL = [
+    (name, variant)
+    for name, module in MODULES.items()
+    for variant in ("", *module["VARIANTS"])
+]
+WGANS = [(name, variant) for name, variant in ALL if name != "cyclegan"]
+# (shape of an example, classes) of each data set that a config names
+DATA = {
+    "digits": ((8, 8, 1), 10),
+    "tfds:mnist": ((28, 28, 1), 10),
+    "tfds:cifar10": ((32, 32, 3), 10),
+    "folder": ((64, 64, 3), 0),
+    "8gaussians": ((2,), 0),
+}
+KEY = jax.random.key(0)
+
+
+def get(name, choice=""):
+    return MODULES[name]["get_config"](choice)
+
+
+def fields(name, choice=""):
+    return configs.flatten(get(name, choice))
+
+
+def test_the_configs_are_found():
+    assert {"wgan", "wgan_gp", "cyclegan"} <= MODULES.keys()
+
+
+@pytest.mark.parametrize(("name", "variant"), ALL)
+def test_every_variant_is_complete_and_passes_its_check(name, variant):
+    def common(flat):
+        return {f for f in flat if not f.startswith(("generator.", "critic."))}
+
+    config = get(name, variant)
+    assert common(configs.flatten(config)) == common(fields(name))
+    assert config.gan.name == name
+    schema.check(config)
+    # What is stored in the workdir is the config.
+    stored = ConfigDict(json.loads(configs.to_json(config)))
+    configs.check_same_run(stored, config)
+
+
+@pytest.mark.usefixtures("plain_convolutions")
+@pytest.mark.parametrize(("name", "variant"), WGANS)
+def test_whole_steps_have_the_right_shapes_at_full_size(name, variant):
+    config = get(name, variant)
+    shape, classes = DATA[config.data.name]
+    if config.data.image_size:
+        assert shape == (config.data.image_size,) * 2 + (config.data.channels,)
+    gan = build.gan(config, shape, classes)
+    state = jax.eval_shape(gan.init, KEY)
+    lead = (config.gan.n_critic, config.data.batch_size)
+    kind = jnp.uint8 if len(shape) == 3 else jnp.float32
+    batch = {
+        "image": jax.ShapeDtypeStruct((*lead, *shape), kind),
+        "label": jax.ShapeDtypeStruct(lead, jnp.int32),
+    }
+
+    after, metrics = jax.eval_shape(gan.train_step, state, batch, KEY)
+    assert after == state  # structure, shapes and types
+    for metric, values in metrics.items():
+        of_generator = metric.startswith("generator/") or metric.endswith("/generator")
+        assert values.shape == (() if of_generator else lead[:1]), metric
+        assert values.dtype == jnp.float32, metric
+    asked = {"label": jax.ShapeDtypeStruct((7,), jnp.int32)}
+    drawn = jax.eval_shape(gan.sample, state, asked, KEY)["samples"]
+    assert (drawn.shape, drawn.dtype) == ((7, *shape), jnp.float32)
+    heldout = {n: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for n, x in batch.items()}
+    estimate = jax.eval_shape(gan.evaluate, state, heldout, KEY)
+    assert estimate["heldout/wasserstein"].shape == ()
+
+
+# spec/tutorials.md, spec/wgan.md section 10. Clipped recipes of igul222's code have
+# BatchNorm in both networks, which adds a scale and a bias for each channel.
+PARAMETERS = {
+    ("wgan", "tutorial"): (579_728, 533_505),
+    ("wgan", "mnist"): (
+        1_554_177 + 2 * (4096 + 128 + 64),
+        1_030_145 + 2 * (128 + 256),
+    ),
+    ("wgan", "cifar10"): (5_179_907, 4_114_689 + 2 * (256 + 512)),
+    ("wgan", "cifar10_resnet"): (1_204_483, 1_053_825),
+    ("wgan", "image64"): (3_576_704, 2_765_568),
+    ("wgan", "image64_mlp"): (6_880_768, 2_765_568),
+    ("wgan", "toy"): (527_874, 527_361),
+    ("wgan_gp", "tutorial"): (247_440, 233_985),
+    ("wgan_gp", "tutorial10"): (579_728, 533_505),
+    ("wgan_gp", "mnist"): (1_554_177, 1_030_145),
+    ("wgan_gp", "cifar10"): (5_179_907, 4_114_689),
+    ("wgan_gp", "cifar10_resnet"): (1_204_483, 1_053_825),
+    ("wgan_gp", "cifar10_resnet_conditional"): (1_218_307, 1_055_115),
+    ("wgan_gp", "image64"): (8_540_483, 7_491_841),
+    ("wgan_gp", "toy"): (527_874, 527_361),
+}
+
+
+def test_every_variant_has_its_golden_numbers_of_parameters():
+    assert {(name, variant) for name, variant in WGANS if variant} == PARAMETERS.keys()
+    for (name, variant), expected in PARAMETERS.items():
+        config = get(name, variant)
+        gan = build.gan(config, *DATA[config.data.name])
+        state = jax.eval_shape(gan.init, KEY)
+        found = tuple(
+            sum(leaf.size for leaf in jax.tree.leaves(network.params))
+            for network in (state.generator, state.critic)
+        )
+        assert found == expected, (name, variant)
+
+
+# wgan.md section 2.2's table; its optimizer is (learning rate, b1, b2, decay_steps).
+ADAM = (1e-4, 0.5, 0.9, 0)
+WGAN_GP = {
+    "tutorial": {"z": 100, "batch": 64, "weight": 10, "adam": (1e-4, 0.5, 0.999, 0)},
+    "tutorial10": {"z": 100, "batch": 64, "weight": 10, "adam": ADAM},
+    "mnist": {
+        "z": 128,
+        "batch": 50,
+        "weight": 10,
+        "adam": ADAM,
+        "steps": 200_000,
+        "range": "unit",
+    },
+    "cifar10": {"z": 128, "batch": 64, "weight": 10, "adam": ADAM, "steps": 200_000},
+    "cifar10_resnet": {
+        "z": 128,
+        "batch": 64,
+        "weight": 10,
+        "adam": (2e-4, 0.0, 0.9, 100_000),
+        "steps": 100_000,
+        "range": "dequantized",
+        "multiple": 2,
+    },
+    "image64": {
+        "z": 128,
+        "batch": 64,
+        "weight": 10,
+        "adam": (1e-4, 0.0, 0.9, 0),
+        "steps": 200_000,
+    },
+    "toy": {"z": 2, "batch": 256, "weight": 0.1, "adam": ADAM, "steps": 100_000},
+}
+WGAN_GP["cifar10_resnet_conditional"] = WGAN_GP["cifar10_resnet"] | {"classes": True}
+
+
+@pytest.mark.parametrize("variant", WGAN_GP)
+def test_wgan_gp_has_the_values_of_the_papers_table(variant):
+    row, found = WGAN_GP[variant], fields("wgan_gp", variant)
+    expected = {
+        "gan.latent": "normal",
+        "gan.latent_size": row["z"],
+        "gan.n_critic": 5,
+        "gan.penalty": "gradient_penalty",
+        "gan.penalty_weight": row["weight"],
+        "gan.penalty_target": 1.0,
+        "gan.penalty_one_sided": False,
+        "gan.drift_weight": 0.0,
+        "gan.conditional": row.get("classes", False),
+        "gan.critic_classifier_weight": 1.0,
+        "gan.generator_classifier_weight": 0.1,
+        "gan.generator_batch_multiple": row.get("multiple", 1),
+        "gan.ema_decay": 0.0,
+        "gan.sample_batch_norm": "batch",
+        "data.batch_size": row["batch"],
+        "data.value_range": row.get("range", "symmetric"),
+        "train.num_steps": row.get("steps", found["train.num_steps"]),
+    }
+    for player in ("generator", "critic"):
+        names = ("learning_rate", "b1", "b2", "decay_steps")
+        expected[f"optimizer.{player}.name"] = "adam"
+        for name, value in zip(names, row["adam"], strict=True):
+            expected[f"optimizer.{player}.{name}"] = value
+    assert {field: found[field] for field in expected} == expected
+
+
+WGAN = {
+    "tutorial": {"z": 100, "batch": 64, "optimizer": "rmsprop"},
+    "mnist": {"z": 128, "batch": 50, "range": "unit"},
+    "cifar10": {"z": 128, "batch": 64},
+    "cifar10_resnet": {"z": 128, "batch": 64, "range": "dequantized"},
+    "image64": {
+        "z": 100,
+        "batch": 64,
+        "optimizer": "rmsprop",
+        "start": True,
+        "order": "before",
+    },
+    "toy": {"z": 2, "batch": 256},
+}
+WGAN["image64_mlp"] = WGAN["image64"]
+
+
+@pytest.mark.parametrize("variant", WGAN)
+def test_wgan_has_the_values_of_its_two_codes(variant):
+    """wgan.md section 2.1: the authors' code, and the clipping mode of igul222's."""
+    row, found = WGAN[variant], fields("wgan", variant)
+    expected = {
+        "gan.latent": "normal",
+        "gan.latent_size": row["z"],
+        "gan.n_critic": 5,
+        "gan.clip": 0.01,
+        "gan.clip_order": row.get("order", "after"),
+        "gan.critic_start": row.get("start", False),
+        "gan.ema_decay": 0.0,
+        "gan.sample_batch_norm": "batch",
+        "data.batch_size": row["batch"],
+        "data.value_range": row.get("range", "symmetric"),
+    }
+    for player in ("generator", "critic"):
+        expected |= {
+            f"optimizer.{player}.name": row.get("optimizer", "rmsprop_tensorflow"),
+            f"optimizer.{player}.learning_rate": 5e-5,
+            f"optimizer.{player}.decay_steps": 0,
+        }
+    assert {field: found[field] for field in expected} == expected
+
+
+def test_every_variant_is_in_the_tables():
+    assert MODULES["wgan"]["VARIANTS"].keys() == WGAN.keys()
+    assert MODULES["wgan_gp"]["VARIANTS"].keys() == WGAN_GP.keys()
+
+
+# Keys of a variant
+
+
+def changes(name, choice, base=""):
+    """Return the fields in which `choice` differs from `base`."""
+    old, new = fields(name, base), fields(name, choice)
+    assert old.keys() == new.keys()
+    return {field: new[field] for field in new if new[field] != old[field]}
+
+
+@pytest.mark.parametrize(
+    ("choice", "base", "expected"),
+    [
+        ("toy,name=swissroll", "toy", {"data.name": "swissroll"}),
+        (
+            "name=idx,dir=/some/where",
+            "",
+            {"data.name": "idx", "data.dir": "/some/where"},
+        ),
+        ("size=32", "", {"data.image_size": 32}),
+        (
+            "toy,gan.n_critic=3,gan.penalty_weight=2,optimizer.critic.b1=0.25",
+            "toy",
+            {"gan.n_critic": 3, "gan.penalty_weight": 2.0, "optimizer.critic.b1": 0.25},
+        ),
+        (
+            "gan.conditional=true,critic.activation=relu",
+            "",
+            {"gan.conditional": True, "critic.activation": "relu"},
+        ),
+        ("dir=a=b", "", {"data.dir": "a=b"}),
+    ],
+)
+def test_keys_change_their_fields_alone(choice, base, expected):
+    found = changes("wgan_gp", choice, base)
+    assert found == expected
+    for field, value in expected.items():
+        assert type(found[field]) is type(value)
+
+
+def test_a_changed_config_leaves_the_next_one_alone():
+    before = fields("wgan")
+    config = get("wgan", "mnist,gan.clip=3")
+    config.gan.clip = 7.0
+    with config.unlocked():
+        config.optimizer.critic.learning_rate = 9.0
+    assert fields("wgan") == before
+    assert fields("wgan", "mnist")["optimizer.critic.learning_rate"] == 5e-5
+
+
+@pytest.mark.parametrize(
+    ("choice", "parts"),
+    [
+        ("tutrial", ("config variant = tutrial: unknown", "nearest: tutorial")),
+        (
+            "toy,gan.n_citic=5",
+            ("config field = gan.n_citic: unknown", "nearest: gan.n_critic"),
+        ),
+        ("toy,data=x", ("config field = data: unknown",)),
+        ("toy,swissroll", ("'swissroll' is not key=value",)),
+        ("gan.n_critic=two", ("gan.n_critic = two: must be int",)),
+        ("gan.n_critic=2.5", ("gan.n_critic = 2.5: must be int",)),
+        ("gan.penalty_weight=x", ("gan.penalty_weight = x: must be float",)),
+        ("gan.conditional=maybe", ("gan.conditional = maybe: must be bool",)),
+        ("gan.conditional=1", ("gan.conditional = 1: must be bool",)),
+        ("gan.conditional=null", ("gan.conditional = null: must be bool",)),
+        ("generator.hidden=64", ("generator.hidden = 64:",)),
+    ],
+)
+def test_a_wrong_choice_is_told_in_one_line(choice, parts):
+    with pytest.raises(UserError) as error:
+        get("wgan_gp", choice)
+    for part in parts:
+        assert part in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_variants_are_told_with_the_valid_ones():
+    with pytest.raises(UserError) as error:
+        get("wgan", "cifar")
+    for variant in MODULES["wgan"]["VARIANTS"]:
+        assert variant in str(error.value)
+
+
+def test_the_command_line_overrides_and_names_the_run():
+    path = str(next(path for path in FILES if path.stem == "wgan_gp"))
+    arguments = [
+        f"--config={path}:toy,name=swissroll",
+        "--config.gan.n_critic=2",
+        "--x",
+    ]
+    config, name, left = cli.config_and_name(arguments)
+    assert (config.gan.n_critic, config.data.name) == (2, "swissroll")
+    assert name == "wgan_gp-toy,name=swissroll"
+    assert left == ["--x"]
+    with pytest.raises(UserError, match=r"nearest: gan\.n_critic"):
+        cli.config_and_name([f"--config={path}", "--config.gan.n_critc=2"])
+
+
+# Checks of values
+
+
+def with_fields(name, values):
+    config = get(name)
+    with config.unlocked():
+        config.update_from_flattened_dict(values)
+    return config
+
+
+WRONG = {
+    "gan.latent": ("norml", "unknown; valid: normal, uniform; nearest: normal"),
+    "gan.latent_size": (0, "must be 1 or more"),
+    "gan.n_critic": (-1, "must be 1 or more"),
+    "gan.penalty": ("gradient", "nearest: gradient_penalty"),
+    "gan.penalty_weight": (float("nan"), "must be 0 or more"),
+    "gan.penalty_target": (0.0, "must be above 0"),
+    "gan.ema_decay": (1.0, "must be in [0, 1)"),
+    "optimizer.critic.learning_rate": (-1e-4, "must be above 0"),
+    "optimizer.generator.name": ("adamw", "nearest: adam"),
+    "data.channels": (2, "must be 1, 3, or 0"),
+    "data.value_range": ("uni", "nearest: unit"),
+    "train.precision": ("float23", "nearest: float32"),
+    "train.seed": (2**31, "must be below 2^31"),
+    "train.log_steps": (33, "must be a multiple of train.steps_per_call = 10"),
+}
+
+
+def test_check_tells_all_problems_at_once():
+    config = with_fields("wgan_gp", {field: v for field, (v, _) in WRONG.items()})
+    with pytest.raises(UserError) as error:
+        schema.check(config)
+    message = str(error.value)
+    for field, (value, reason) in WRONG.items():
+        assert f"{field} = {value}: " in message
+        assert reason in message
+    assert message.count(" = ") == len(WRONG) + 1  # the multiple names another field
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("field", WRONG)
+def test_check_tells_each_problem_alone(field):
+    value, reason = WRONG[field]
+    with pytest.raises(UserError) as error:
+        schema.check(with_fields("wgan_gp", {field: value}))
+    assert str(error.value).startswith(f"{field} = {value}: ")
+    assert reason in str(error.value)
+
+
+def test_a_file_is_for_its_own_gan():
+    """The fields of the one are not those of the other."""
+    for name, other in itertools.permutations(MODULES, 2):
+        with pytest.raises(UserError, match=r"gan\.name = "):
+            schema.check(with_fields(name, {"gan.name": other}))
+
+
+def test_the_steps_of_a_call_may_be_one_with_any_interval():
+    schema.check(with_fields("wgan", {"train.steps_per_call": 1, "train.log_steps": 7}))
+    schema.check(with_fields("wgan", {"train.sample_steps": 0}))
+
+
+# Resuming
+
+FREE = {
+    "train.num_steps",
+    "train.num_epochs",
+    "train.log_steps",
+    "train.sample_steps",
+    "train.checkpoint_steps",
+    "train.keep_checkpoints",
+    "train.steps_per_call",
+    "data.dir",
+    "data.cache",
+    "parallel.devices",
+    "parallel.wait_seconds",
+    "eval.heldout_examples",
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_resume_may_change_what_changes_neither_model_nor_data_nor_updates(name):
+    flat = fields(name)
+    free = FREE | {"data.dir_b"} & flat.keys()
+    assert flat.keys() >= free
+    for field, value in flat.items():
+        stored = get(name)
+        other = {str: "other", bool: True, int: 7, float: 0.123, list: (3,)}
+        changed = not value if isinstance(value, bool) else other[type(value)]
+        given = with_fields(name, {field: changed})
+        if field in free:
+            configs.check_same_run(stored, given)
+            continue
+        with pytest.raises(UserError) as error:
+            configs.check_same_run(stored, given)
+        assert f"{field}: stored {value}, given" in str(error.value)
+        assert "--workdir" in str(error.value)
+
+
+def test_all_differing_fields_are_in_the_table_also_those_of_one_side():
+    with pytest.raises(UserError) as error:
+        configs.check_same_run(get("wgan"), get("wgan_gp", "mnist"))
+    message = str(error.value)
+    assert "gan.clip: stored 0.1, given -" in message
+    assert "gan.penalty: stored -, given gradient_penalty" in message
+    assert "data.batch_size: stored 64, given 50" in message
+    assert "train.num_steps" not in message
+
+
+def test_a_stored_config_is_read_back(tmp_path):
+    config = get("wgan_gp", "tutorial")
+    (tmp_path / "config.json").write_text(configs.to_json(config))
+    assert configs.flatten(configs.load(tmp_path)) == configs.flatten(config)
+    gan = build.gan(configs.load(tmp_path), (28, 28, 1))
+    assert jax.eval_shape(gan.init, KEY).step.dtype == np.int32
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match=r"config\.json: not a run's config"):
+        configs.load(tmp_path)
+    with pytest.raises(UserError, match="not found"):
+        configs.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_length_is_given_in_steps_or_in_epochs(name):
+    both = {"train.num_steps": 5, "train.num_epochs": 2}
+    with pytest.raises(UserError, match=r"^train\.num_epochs = 2: train\.num_st"):
+        schema.check(with_fields(name, both))
+    with pytest.raises(UserError, match=r"^train\.num_steps = 0: must be 1 or more"):
+        schema.check(with_fields(name, dict.fromkeys(both, 0)))
+    schema.check(with_fields(name, both | {"train.num_steps": 0}))
+
+
+def test_missing_fields_are_named_all_at_once():
+    config = get("wgan_gp")
+    del config.train["log_steps"]
+    del config.data["dir"]
+    with pytest.raises(UserError, match=r"^data\.dir: missing; train\.log_steps: mis"):
+        schema.check(config)
+
+
+def test_a_config_stored_before_a_field_existed_says_what_its_run_did(tmp_path):
+    before = get("wgan").to_dict()
+    del before["train"]["accumulate_steps"], before["parallel"]["wait_seconds"]
+    (tmp_path / "config.json").write_text(json.dumps(before))
+    assert fields("wgan") == configs.flatten(configs.load(tmp_path))

@@ -1,0 +1,169 @@
+"""Small real runs for the tests of the loop and the verbs."""
+
+import atexit
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxgan.experiment import build
+from jaxgan.experiment import variants as configs
+from jaxgan.workdir import checkpoint_files
+
+ROOT = Path(__file__).parents[2]
+COMPILED = tempfile.mkdtemp(prefix="jaxgan-compiled-")
+atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+VARYING = ("seconds", "images_per_second")
+LAST = 60  # step of the small runs
+
+# WGAN with BatchNorm, a moving average, and the critic's long start; WGAN-GP with
+# dequantization noise; CycleGAN with dropout, pools that overflow and a moving average.
+# On real digits and photographs, several steps in a call.
+SMALL = {
+    "wgan": (
+        "from configs.wgan import get_config as base\n"
+        "def get_config(variant=''):\n"
+        "    config = base(variant)\n"
+        "    config.generator = {'name': 'dcgan_5x5', 'width': 4, 'norm': 'batch',\n"
+        "                        'output': 'tanh'}\n"
+        "    config.critic.hidden = (16,)\n"
+        "    config.gan.ema_decay = 0.9\n"
+        "    config.data.batch_size = 8\n"
+    ),
+    "wgan_gp": (
+        "from configs.wgan_gp import get_config as base\n"
+        "def get_config(variant=''):\n"
+        "    config = base(variant)\n"
+        "    config.generator.hidden = config.critic.hidden = (32,)\n"
+        "    config.data.value_range = 'dequantized'\n"
+        "    config.data.batch_size = 8\n"
+    ),
+    "cyclegan": (
+        "from configs.cyclegan import get_config as base\n"
+        "def get_config(variant=''):\n"
+        "    config = base(variant)\n"
+        "    config.generator.update(name='resnet_1blocks', width=4, dropout=True)\n"
+        "    config.critic.update(width=4, num_layers=1)\n"
+        "    config.data.update(resize=18, image_size=16)\n"
+        "    config.gan.update(pool_size=10, ema_decay=0.9, identity_weight=0.5)\n"
+        "    config.data.batch_size = 2\n"
+    ),
+}
+SHAPES = {"wgan": (8, 8, 1), "wgan_gp": (8, 8, 1), "cyclegan": (16, 16, 3)}
+COMMON = (
+    "    config.train.update(num_steps=60, log_steps=10, sample_steps=20,\n"
+    "                        checkpoint_steps=10, steps_per_call=5)\n"
+    "    config.parallel.devices = 1\n"
+    "    config.eval.heldout_examples = 16\n"
+    "    return config\n"
+)
+
+
+def write_config(folder, gan="wgan_gp"):
+    """Write a small config of a Gan into a folder and return its path."""
+    path = Path(folder) / f"{gan}.py"
+    path.write_text(SMALL[gan] + COMMON)
+    return path
+
+
+def command(verb, *arguments):
+    """Return the command line of a verb in a process of its own."""
+    return [sys.executable, "-m", f"jaxgan.{verb}", *map(str, arguments)]
+
+
+def environment(arguments, quick=False):
+    """Return the environment of a user's process: one device, the sources found.
+
+    `quick` compiles without optimizations, as is always done for a CycleGAN, whose
+    compilation takes longer than its steps.
+    """
+    quick = quick or any("cyclegan.py" in str(argument) for argument in arguments)
+    own = {
+        "PYTHONPATH": str(ROOT),
+        "XLA_FLAGS": "",
+        # The processes of a test run share what they compile.
+        "JAX_COMPILATION_CACHE_DIR": COMPILED,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    if quick:
+        own["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    return {**os.environ, **own}
+
+
+def run(verb, *arguments, quick=False):
+    """Run a verb to its end in a process of its own."""
+    return subprocess.run(
+        command(verb, *arguments),
+        env=environment(arguments, quick),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def run_until(number, line_of_step, workdir, *arguments):
+    """Start training, send a signal once a step is logged; return code and output."""
+    with subprocess.Popen(
+        command("main", *arguments, f"--workdir={workdir}"),
+        env=environment(arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        log = Path(workdir) / "metrics.jsonl"
+        limit = time.monotonic() + 120
+        while time.monotonic() < limit and process.poll() is None:
+            if log.exists() and f'"step": {line_of_step},' in log.read_text():
+                break
+            time.sleep(0.005)
+        process.send_signal(number)
+        output = process.communicate()[0]
+    return process.returncode, output
+
+
+def kill_at(step, workdir, *arguments):
+    """Start training and kill it with SIGKILL once a step is logged."""
+    code, output = run_until(signal.SIGKILL, step, workdir, *arguments)
+    assert code == -signal.SIGKILL, output
+
+
+def lines(workdir):
+    """Return the lines of metrics.jsonl without what may vary."""
+    text = (Path(workdir) / "metrics.jsonl").read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
+    return [{k: v for k, v in row.items() if k not in VARYING} for row in rows]
+
+
+def final_bytes(workdir, step):
+    """Return the bytes of every array of a checkpoint, by name."""
+    config = configs.load(workdir)
+    gan = build.gan(config, SHAPES[config.gan.name])
+    like = jax.eval_shape(gan.init, jax.random.key(0))
+    state, _ = checkpoint_files.read(Path(workdir) / "checkpoints", step, like)
+    arrays = checkpoint_files.as_dict(state)
+    return {name: np.asarray(array).tobytes() for name, array in arrays.items()}
+
+
+def pictures(workdir):
+    """Return the bytes of every sample grid, by name."""
+    folder = Path(workdir) / "samples"
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def assert_same_run(folder, workdir):
+    assert final_bytes(workdir, LAST) == final_bytes(folder / "run", LAST)
+    assert lines(workdir) == lines(folder / "run")
+    assert pictures(workdir) == pictures(folder / "run")
+
+
+def config_of(folder):
+    return f"--config={next(folder.glob('*.py'))}"

@@ -1,0 +1,165 @@
+"""The CPU's convolutions against XLA's: values, first and second derivatives."""
+
+import functools
+import re
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgan.models import translation
+from jaxgan.models.convolutions import strided, unit_stride
+
+ONE, TWO = (1, 1), (2, 2)
+# Of LLVM; half the time of compilation.
+QUICK = {"xla_backend_optimization_level": 0}
+
+
+def arrays(*shapes):
+    rng = np.random.default_rng(0)
+    return [jnp.asarray(rng.normal(size=shape)) for shape in shapes]
+
+
+def derivatives(convolve, inputs, kernel):
+    """Return the output, its gradients, and the gradients of a function of those."""
+
+    def value(inputs, kernel):
+        return jnp.sin(convolve(inputs, kernel)).sum()
+
+    def of_gradients(inputs, kernel):
+        gradients = jax.grad(value, (0, 1))(inputs, kernel)
+        return sum(jnp.cos(gradient).sum() for gradient in gradients)
+
+    return (
+        convolve(inputs, kernel),
+        jax.grad(value, (0, 1))(inputs, kernel),
+        jax.grad(of_gradients, (0, 1))(inputs, kernel),
+    )
+
+
+def assert_same(found, expected, inputs, kernel):
+    """Compare two convolutions in float64, under one compilation."""
+    both = jax.jit(
+        lambda *args: [derivatives(f, *args) for f in (found, expected)],
+        compiler_options=QUICK,
+    )
+    found, expected = both(inputs, kernel)
+    for ours, theirs in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        assert ours.dtype == jnp.float64
+        assert ours.shape == theirs.shape
+        scale = np.abs(theirs).max()
+        np.testing.assert_allclose(ours / scale, theirs / scale, rtol=0, atol=1e-11)
+
+
+def xla(strides, padding):
+    return functools.partial(
+        jax.lax.conv_general_dilated,
+        window_strides=strides,
+        padding=padding,
+        dimension_numbers=unit_stride.LAYOUT,
+    )
+
+
+@pytest.mark.parametrize(
+    ("side", "taps", "channels", "padding"),
+    [
+        ((6, 5), (3, 3), (5, 6), "VALID"),  # a ResNet's block
+        ((6, 5), (3, 3), (5, 6), ((1, 1), (1, 1))),  # the same with zero padding
+        ((8, 9), (7, 7), (3, 5), "VALID"),  # the first layer: few channels in
+        ((8, 9), (7, 7), (5, 3), ((3, 2), (1, 3))),  # the last: few channels out
+        ((6, 6), (4, 4), (6, 1), ((1, 1), (1, 1))),  # a critic's last
+        ((4, 4), (1, 1), (3, 2), "VALID"),  # a pixel critic's
+        ((5, 5), (2, 1), (5, 5), ((0, 3), (2, 0))),  # more padding than taps
+    ],
+)
+def test_a_convolution_and_its_derivatives_are_xla_s(side, taps, channels, padding):
+    with jax.enable_x64(True):
+        x, kernel = arrays((2, *side, channels[0]), (*taps, *channels))
+        ours = functools.partial(strided.conv, window_strides=ONE, padding=padding)
+        assert_same(ours, xla(ONE, padding), x, kernel)
+
+
+@pytest.mark.parametrize(
+    ("side", "taps", "channels", "padding"),
+    [
+        ((6, 8), 3, (5, 6), ((1, 1), (1, 1))),  # a generator's halving
+        ((8, 6), 4, (3, 5), ((1, 1), (1, 1))),  # a critic's, a U-Net's
+    ],
+)
+def test_a_strided_convolution_and_its_derivatives_are_xla_s(
+    side, taps, channels, padding
+):
+    with jax.enable_x64(True):
+        x, kernel = arrays((2, *side, channels[0]), (taps, taps, *channels))
+        ours = functools.partial(strided.conv, window_strides=TWO, padding=padding)
+        assert_same(ours, xla(TWO, padding), x, kernel)
+
+
+@pytest.mark.parametrize(
+    ("taps", "channels", "padding"),
+    [
+        (3, (5, 6), ((1, 2), (1, 2))),  # a ResNet's doubling
+        (4, (6, 3), ((2, 2), (2, 2))),  # a U-Net's last
+    ],
+)
+def test_a_transposed_convolution_and_its_derivatives_are_xla_s(
+    taps, channels, padding
+):
+    with jax.enable_x64(True):
+        x, kernel = arrays((2, 4, 3, channels[0]), (taps, taps, *channels))
+        layer = strided.ConvTranspose(
+            channels[1], taps, nn.initializers.normal(), False, padding=padding
+        )
+
+        def ours(x, kernel):
+            return layer.apply({"params": {"kernel": kernel}}, x)
+
+        def theirs(x, kernel):
+            return jax.lax.conv_transpose(
+                x, kernel, TWO, padding, dimension_numbers=unit_stride.LAYOUT
+            )
+
+        assert ours(x, kernel).shape == (2, 8, 6, channels[1])
+        assert_same(ours, theirs, x, kernel)
+
+
+def test_all_convolutions_of_a_step_have_the_form_that_is_fast_in_a_loop():
+    """A generator's gradient, and that of a critic's gradient penalty."""
+    common = {"width": 4, "norm": "instance", "initializer": "normal", "gain": 0.02}
+    generator = translation.generator(
+        "resnet_1blocks",
+        channels=3,
+        padding="reflect",
+        block="residual",
+        dropout=False,
+        upsample="transposed",
+        **common,
+    )
+    critic = translation.critic("patch", num_layers=2, **common)
+
+    def penalty(params, x):
+        def score(x):
+            return critic.apply({"params": params}, x, train=True).sum()
+
+        return (jax.grad(score)(x) ** 2).sum()
+
+    def made(params, x):
+        return generator.apply({"params": params}, x, train=True).sum()
+
+    x = jnp.zeros((2, 16, 16, 3))
+    for network, value in ((generator, made), (critic, penalty)):
+        params = jax.eval_shape(
+            lambda key, n=network: n.init(key, x, train=True)["params"],
+            jax.random.key(0),
+        )
+        program = jax.jit(jax.grad(value, (0, 1))).lower(params, x).as_text()
+        found = [
+            line for line in program.split("\n") if "stablehlo.convolution" in line
+        ]
+        assert len(found) > 20
+        for line in found:
+            assert "[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]" in line
+            other = r"(stride|lhs_dilate|rhs_dilate) = \[(?!1, 1\])"
+            assert not re.search(other, line)
