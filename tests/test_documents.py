@@ -141,6 +141,16 @@ def test_variants_in_pages_exist(page):
         assert variant in config_module(name)["VARIANTS"], f"{name}:{variant}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
+def test_tables_have_rows_of_equal_width(page):
+    """GitHub drops the cells that are too many, without a word."""
+    width = 0
+    for line in text_of(page).splitlines():
+        cells = line.replace(r"\|", "").count("|") if line.startswith("|") else 0
+        assert cells == width or not width or not cells, line
+        width = cells
+
+
 def test_pages_that_code_names_exist():
     for path in CODE:
         missing = {
