@@ -118,7 +118,7 @@ def program(config: Any, shape: tuple[int, ...], batch: int) -> tuple[Any, Any, 
     from jaxgan.runtime import devices
 
     used = jax.devices()[:DEVICES]
-    gan = build.gan(config, shape, axis_name=devices.axis_name(used))
+    gan = build(config).gan(shape, axis_name=devices.axis_name(used))
     steps = devices.compile_steps(gan, used)
     data = zeros(config, shape, DEVICES * batch)
     key = jax.eval_shape(lambda: jax.random.key(0))
@@ -153,7 +153,7 @@ def model(config: Any, shape: tuple[int, ...], batch: int) -> dict[str, int]:
 
     from jaxgan.experiment import build
 
-    gan = build.gan(config, shape)
+    gan = build(config).gan(shape)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(gan.init, key)
     data = {name: leaf[0] for name, leaf in zeros(config, shape, batch).items()}
@@ -188,7 +188,7 @@ def flop_per_example(config: Any, shape: tuple[int, ...], batch: int) -> float:
 
     from jaxgan.experiment import build
 
-    gan = build.gan(config, shape)
+    gan = build(config).gan(shape)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(gan.init, key)
     data = {name: leaf[0] for name, leaf in zeros(config, shape, batch).items()}

@@ -111,7 +111,7 @@ def jaxgan_side(recipe: Recipe, images: list[np.ndarray]) -> Side:
     shape = (recipe.size, recipe.size, 3)
     pair = data.Pair(*parts, *parts, truth=False, shape=shape)
     plan = build.pair_plan(config, pair)
-    gan = build.gan(config, shape, epoch_examples=plan.num_examples)
+    gan = build(config).gan(shape, epoch_examples=plan.num_examples)
     used = jax.devices()[:1]
     steps = devices.compile_steps(gan, used)
     key = jax.random.key(config.train.seed)

@@ -64,7 +64,7 @@ def side(name: str, count: int, images: int) -> Side:
 
     config, shape = config_of(name), RECIPES[name].shape
     used = jax.devices()[:count]
-    gan = build.gan(config, shape, axis_name=devices.axis_name(used))
+    gan = build(config).gan(shape, axis_name=devices.axis_name(used))
     steps = devices.compile_steps(gan, used)
     key = jax.random.key(0)
     state = devices.replicate(jax.jit(gan.init)(key), used)

@@ -43,7 +43,7 @@ def jaxgan_side(images: np.ndarray) -> Side:
 
     config = runpy.run_path(str(CONFIG))["get_config"]("tutorial")
     source = data.ArraySource(images)
-    gan = build.gan(config, images.shape[1:])
+    gan = build(config).gan(images.shape[1:])
     used = jax.devices()[:1]
     steps = devices.compile_steps(gan, used)
     key = jax.random.key(config.train.seed)

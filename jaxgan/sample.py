@@ -58,7 +58,7 @@ def command(values: flags.FlagValues) -> int:
     if values.interpolate:
         drawn, labels = sampling.draw_interpolations(run, labels, values.seed)
     else:
-        drawn = sampling.draw_samples(run, labels, values.seed)
+        drawn = sampling.draw_samples(run.gan, run.state, labels, values.seed)
     default = workdir / f"samples-{run.step}.png"
     out = storage.path(values.out, "--out") if values.out else default
     sampling.write_samples(

@@ -1,6 +1,6 @@
-"""The fields of a config: one table with a rule and a line of help for each.
+"""The fields of a config: one table, with a rule and a line of help for each.
 
-`python -m jaxgan.experiment.schema` prints the table as docs/config.md has it.
+docs/config.md is this table; a test says how to write it anew.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -372,8 +372,7 @@ def as_markdown() -> str:
         "",
         "Every field of the configs in `configs/`; each is set by",
         "`--config.FIELD=VALUE`. A config has the fields of its GAN and its networks.",
-        "Made from `jaxgan/experiment/schema.py` by",
-        "`python -m jaxgan.experiment.schema > docs/config.md`.",
+        "This page is written from the table in `jaxgan/experiment/schema.py`.",
         "",
         "| field | what it is | rule | on resume |",
         "|---|---|---|---|",
@@ -384,7 +383,3 @@ def as_markdown() -> str:
         resume = "may change" if field.resume else ""
         lines.append(f"| `{field.name}` | {field.help}{of} | {rule} | {resume} |")
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    print(as_markdown(), end="")

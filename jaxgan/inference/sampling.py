@@ -72,7 +72,7 @@ def load_run(workdir: Path, step: int | None = None) -> TrainedRun:
 
 
 def draw_samples(
-    run: TrainedRun, labels: np.ndarray, seed: int, batch_size: int = 64
+    gan: Gan, state: GanState, labels: np.ndarray, seed: int, batch_size: int = 64
 ) -> np.ndarray:
     """Return samples as floats [n, *shape], one for each of the labels int32 [n].
 
@@ -80,13 +80,13 @@ def draw_samples(
     statistics each sample has as many neighbours as the others; what is drawn too much
     is dropped.
     """
-    sample = jax.jit(run.gan.sample)
+    sample = jax.jit(gan.sample)
     padded = np.resize(labels, -(-len(labels) // batch_size) * batch_size)
     drawn = []
     for first in range(0, len(padded), batch_size):
         key = jax.random.fold_in(jax.random.key(seed), first)
         inputs = LatentInputs(padded[first : first + batch_size])
-        made = sample(run.state, inputs, jax.random.fold_in(key, keys.SAMPLES))
+        made = sample(state, inputs, jax.random.fold_in(key, keys.SAMPLES))
         drawn.append(np.asarray(made["samples"]))
     return np.concatenate(drawn)[: len(labels)]
 

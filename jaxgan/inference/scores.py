@@ -82,7 +82,7 @@ def wasserstein(run: TrainedRun, num_samples: int, dataset: Dataset) -> dict[str
     trained = order.choice(len(dataset.train), count, replace=False)
     heldout = stack_examples(dataset.heldout, held)["image"]
     real = stack_examples(dataset.train, trained)["image"]
-    drawn = draw_samples(run, labels_in_turn(run, count), SEED)
+    drawn = draw_samples(run.gan, run.state, labels_in_turn(run, count), SEED)
     features = "coordinates"
     if drawn.ndim > 2:
         features = "pixels in [0, 1], no resizing"
@@ -104,7 +104,8 @@ def modes(run: TrainedRun, num_samples: int) -> dict[str, Any]:
     name = run.experiment.data_name
     radius = 3 * embedded.DEVIATIONS[name]
     centers = embedded.centers(name)
-    drawn = draw_samples(run, labels_in_turn(run, num_samples), SEED)
+    labels = labels_in_turn(run, num_samples)
+    drawn = draw_samples(run.gan, run.state, labels, SEED)
     covered, share = modes_covered(drawn, centers, radius)
     return {
         "modes": covered,

@@ -371,7 +371,7 @@ def without_gradient(path, mode, kind, player):
 def test_training_steps(mode, identity, kind, float64, recorded, request):
     if (mode, identity) != ("lsgan", 0.5):
         request.getfixturevalue("plain_convolutions")  # compiles faster
-    gan = build.gan(config_of(mode, identity, kind), SHAPE, epoch_examples=EPOCH)
+    gan = build(config_of(mode, identity, kind)).gan(SHAPE, epoch_examples=EPOCH)
     state = drawn_state(gan)
     if mode == "wasserstein":
         clipped = jax.tree.map(np.asarray, turns.clipped(state.critic.params, CLIP))

@@ -15,7 +15,6 @@ from configs.cyclegan import get_config
 from jaxgan import translate
 from jaxgan.errors import UserError
 from jaxgan.experiment import build
-from jaxgan.experiment import variants as configs
 from jaxgan.files import image_files, image_folders
 from jaxgan.files.image_files import Picture
 from jaxgan.inference.translation import (
@@ -412,8 +411,8 @@ def run(tmp_path_factory):
     config.critic.width = 4
     config.gan.update(ema_decay=0.9, pool_size=1)
     config.train.precision = "bfloat16"
-    (folder / "config.json").write_text(configs.to_json(config))
-    gan = build.gan(config, (32, 32, 3))
+    (folder / "config.json").write_text(build(config).json)
+    gan = build(config).gan((32, 32, 3))
     shapes = jax.eval_shape(gan.init, jax.random.key(0))
     checkpoints = checkpoint_manager.Checkpoints(folder / "checkpoints", keep=2)
     averages = {}
