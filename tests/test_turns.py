@@ -31,7 +31,7 @@ def record(name):
     return take
 
 
-def test_turn_takes_one_step_down_the_loss_of_its_player_alone():
+def test_turn_takes_one_step_down_the_loss_and_changes_only_its_player():
     def loss(params, state, batch, key):
         return params["w"] ** 2 * batch["x"], turns.Outcome({}, {"value": params["w"]})
 

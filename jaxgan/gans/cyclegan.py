@@ -30,10 +30,10 @@ from jaxgan.turns import (
     as_train_step,
     average_generator,
     chain,
+    clip_params,
     clip_weights,
-    clipped,
+    drop_n_critic_axis,
     generator_variables,
-    once,
     turn,
 )
 from jaxgan.types import Array, Batch, Gan, GanState, Key, Optimizer, PyTree
@@ -102,11 +102,11 @@ def cyclegan(
         if ema_decay:
             memory["average"] = generator_variables(state)
         if clip:
-            params = clipped(state.critic.params, clip)
+            params = clip_params(state.critic.params, clip)
             state = state.replace(critic=state.critic.replace(params=params))
         return state.replace(memory=memory)
 
-    step = as_train_step(once(chain(*turns)), axis)
+    step = as_train_step(drop_n_critic_axis(chain(*turns)), axis)
     return Gan(init, step, sampler(domains), evaluator(domains))
 
 

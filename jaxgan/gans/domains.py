@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxgan import keys, losses, pixels
+from jaxgan import keys, pixels
 from jaxgan.gans.players import off_axis
-from jaxgan.turns import sampled_variables
+from jaxgan.metrics.paired_images import psnr
+from jaxgan.turns import sampling_variables
 from jaxgan.types import Array, Batch, GanState, Key, Network, Optimizer, PyTree
 
 GENERATORS, CRITICS = ("a2b", "b2a"), ("a", "b")
@@ -115,7 +116,7 @@ def translations(domains: Domains, state: GanState, batch: Batch, key: Key) -> P
 
     By the moving average where it is kept, and with running statistics.
     """
-    variables = sampled_variables(state)
+    variables = sampling_variables(state)
     a, b = domains.decode(batch, key)
     made: dict[str, Array] = {}
     for there, back, real in (("a2b", "b2a", a), ("b2a", "a2b", b)):
@@ -148,10 +149,10 @@ def evaluator(domains: Domains) -> Callable[..., dict[str, Array]]:
         true = {"a": batch["truth_a"], "b": batch["truth_b"]}
         true_a, true_b = alone.decode(true, key)
         return {
-            "heldout/psnr_a2b": losses.psnr(made["a2b"], true_b),
-            "heldout/psnr_b2a": losses.psnr(made["b2a"], true_a),
-            "heldout/psnr_identity_a2b": losses.psnr(a, true_b),
-            "heldout/psnr_identity_b2a": losses.psnr(b, true_a),
+            "heldout/psnr_a2b": psnr(made["a2b"], true_b),
+            "heldout/psnr_b2a": psnr(made["b2a"], true_a),
+            "heldout/psnr_identity_a2b": psnr(a, true_b),
+            "heldout/psnr_identity_b2a": psnr(b, true_a),
         }
 
     return evaluate

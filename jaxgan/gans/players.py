@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgan import keys, losses, pixels
-from jaxgan.turns import Loss, Outcome, generator_variables, sampled_variables
+from jaxgan.turns import Loss, Outcome, generator_variables, sampling_variables
 from jaxgan.types import Array, Batch, Gan, GanState, Key, Network, Optimizer, PyTree
 
 
@@ -123,7 +123,7 @@ def generator_loss(
         value = losses.wasserstein_generator(scores)
         metrics = {"generator/loss": value}
         if logits is not None:
-            entropy = losses.classification(logits, labels)
+            entropy = losses.classifier_cross_entropy(logits, labels)
             metrics["generator/classification"] = entropy
             value = value + classifier_weight * entropy
         return value, Outcome(stats, metrics)
@@ -174,7 +174,7 @@ def assemble(
         latents = batch.get("latents")
         if latents is None:
             latents = alone.latents(key, jnp.arange(labels.shape[0]))
-        variables = sampled_variables(state)
+        variables = sampling_variables(state)
         train = sample_batch_norm == "batch"
         return {"samples": alone.generate(variables, latents, labels, train)[0]}
 

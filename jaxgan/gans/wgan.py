@@ -19,8 +19,8 @@ from jaxgan.turns import (
     as_train_step,
     average_generator,
     chain,
+    clip_params,
     clip_weights,
-    clipped,
     generator_variables,
     turn,
 )
@@ -70,7 +70,7 @@ def wgan(
         state = initial_state(
             players, key, generator_optimizer, critic_optimizer, bool(ema_decay)
         )
-        params = clipped(state.critic.params, clip)
+        params = clip_params(state.critic.params, clip)
         return state.replace(critic=state.critic.replace(params=params))
 
     step = as_train_step(alternate(critic_turn, generator_turn), axis)

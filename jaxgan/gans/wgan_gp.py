@@ -132,7 +132,7 @@ def critic_loss(
         if drift_weight:
             metrics["critic/drift"] = drift
         if real_logits is not None and fake_logits is not None:
-            entropy = losses.classification(real_logits, labels)
+            entropy = losses.classifier_cross_entropy(real_logits, labels)
             value = value + classifier_weight * entropy
             metrics |= classifier_metrics(entropy, real_logits, fake_logits, labels)
         return value, Outcome({}, {"critic/loss": value} | metrics)

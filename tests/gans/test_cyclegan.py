@@ -489,7 +489,7 @@ def test_fakes_made_twice_are_counted(plain_convolutions, monkeypatch):
         take = make(player, loss, *arguments)
 
         def twice(state, batch, key):
-            made = loss(state.generator.params, state, batch, key)[1].made
+            made = loss(state.generator.params, state, batch, key)[1].for_later_turns
             state, batch, metrics = take(state, batch, key)
             return state, batch | made, metrics
 

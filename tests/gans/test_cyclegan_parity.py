@@ -374,7 +374,7 @@ def test_training_steps(mode, identity, kind, float64, recorded, request):
     gan = build.gan(config_of(mode, identity, kind), SHAPE, epoch_examples=EPOCH)
     state = drawn_state(gan)
     if mode == "wasserstein":
-        clipped = jax.tree.map(np.asarray, turns.clipped(state.critic.params, CLIP))
+        clipped = jax.tree.map(np.asarray, turns.clip_params(state.critic.params, CLIP))
         state = state.replace(critic=state.critic.replace(params=clipped))
     first = jax.tree.map(np.copy, {**state.generator.params, **state.critic.params})
     batch = batches(STEPS, BATCH)
