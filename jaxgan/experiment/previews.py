@@ -60,7 +60,7 @@ def as_picture(drawn: np.ndarray, value_range: str, real: np.ndarray) -> np.ndar
     """Return samples as a picture: a grid of images, or points over real points."""
     if drawn.ndim == 2:
         return pictures.scatter(drawn, real)
-    return pictures.grid(pixels.encode(drawn, value_range))
+    return pictures.grid(pixels.to_uint8(drawn, value_range))
 
 
 def heldout_pair(pair: data.Pair, count: int) -> Batch:
@@ -88,7 +88,7 @@ def rows(batch: Batch, drawn: dict[str, Any]) -> np.ndarray:
         ("a", "a2b", "a2b2a", "truth_b"),
         ("b", "b2a", "b2a2b", "truth_a"),
     ):
-        made = [pixels.encode(drawn[name], "symmetric") for name in (there, back)]
+        made = [pixels.to_uint8(drawn[name], "symmetric") for name in (there, back)]
         columns = [batch[real], *made, *([batch[truth]] if truth in batch else [])]
         cells = np.stack(columns, axis=1)
         cells = cells.reshape(-1, *cells.shape[2:])

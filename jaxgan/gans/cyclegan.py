@@ -98,7 +98,9 @@ def cyclegan(
 
     def init(key: Key) -> GanState:
         state = initial_state(domains, key, generator_optimizer, critic_optimizer)
-        memory = {"pool": {d: pool.empty(pool_size, domains.shape) for d in CRITICS}}
+        memory = {
+            "pool": {d: pool.empty_pool(pool_size, domains.shape) for d in CRITICS}
+        }
         if ema_decay:
             memory["average"] = generator_variables(state)
         if clip:
@@ -173,8 +175,8 @@ def remember_fakes(pool_size: int, axis_name: str | None) -> Turn:
         for number, domain in enumerate(CRITICS):
             fakes = batch[f"fake_{domain}"]
             own_key = jax.random.fold_in(key, number)
-            chosen = pool.draws(own_key, pool_size, index)
-            pools[domain], shown[f"fake_{domain}"] = pool.query(
+            chosen = pool.draw_exchanges(own_key, pool_size, index)
+            pools[domain], shown[f"fake_{domain}"] = pool.query_pool(
                 state.memory["pool"][domain], fakes, *chosen, axis_name
             )
         state = state.replace(memory=state.memory | {"pool": pools})

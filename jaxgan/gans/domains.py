@@ -43,7 +43,7 @@ class Domains(NamedTuple):
 
     def decode(self, batch: Batch, key: Key) -> tuple[Array, Array]:
         """Return the real images a and b [b, h, w, c] as floats in [-1, 1]."""
-        a, b = (pixels.decode(batch[name], "symmetric", key) for name in CRITICS)
+        a, b = (pixels.to_floats(batch[name], "symmetric", key) for name in CRITICS)
         return a, b
 
     def translate(

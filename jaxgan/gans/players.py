@@ -55,13 +55,13 @@ class Players(NamedTuple):
                 return jax.random.normal(k, (self.latent_size,))
             return jax.random.uniform(k, (self.latent_size,), minval=-1.0)
 
-        return keys.draw(draw, key, keys.LATENTS, index)
+        return keys.draw_per_example(draw, key, keys.LATENTS, index)
 
     def labels(self, key: Key, index: Array) -> Array:
         """Return uniform labels int32 [b]; zeros without classes."""
         if not self.num_classes:
             return jnp.zeros(index.shape, jnp.int32)
-        return keys.draw(
+        return keys.draw_per_example(
             lambda k: jax.random.randint(k, (), 0, self.num_classes),
             key,
             keys.LABELS,
@@ -70,7 +70,7 @@ class Players(NamedTuple):
 
     def decode(self, batch: Batch, key: Key) -> Array:
         """Return the batch's real examples [b, *shape] as floats."""
-        return pixels.decode(batch["image"], self.value_range, key, batch["index"])
+        return pixels.to_floats(batch["image"], self.value_range, key, batch["index"])
 
     def generate(
         self, variables: PyTree, latents: Array, labels: Array, train: bool = True

@@ -137,7 +137,7 @@ def write(
     """
     points = drawn.ndim == 2
     value_range = run.config.data.value_range
-    encoded = drawn if points else pixels.encode(drawn, value_range)
+    encoded = drawn if points else pixels.to_uint8(drawn, value_range)
     if out.suffix == ".png":
         picture = (
             pictures.scatter(drawn, drawn)

@@ -98,7 +98,7 @@ def wasserstein(
     features = "coordinates"
     if drawn.ndim > 2:
         features = "pixels in [0, 1], no resizing"
-        drawn = pixels.encode(drawn, run.config.data.value_range)
+        drawn = pixels.to_uint8(drawn, run.config.data.value_range)
         drawn, real, heldout = (x / 255.0 for x in (drawn, real, heldout))
     distance = wasserstein_1(drawn, heldout)
     of_real = wasserstein_1(real, heldout)

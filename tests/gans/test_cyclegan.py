@@ -216,7 +216,9 @@ class Paper:
         key, shown = jax.random.fold_in(KEY, step), {}
         for number, name in enumerate("ab"):
             kept, images = self.kept[name], []
-            draws = pool.draws(jax.random.fold_in(key, number), POOL, jnp.arange(BATCH))
+            draws = pool.draw_exchanges(
+                jax.random.fold_in(key, number), POOL, jnp.arange(BATCH)
+            )
             for image, exchanged, slot in zip(fakes[name], *draws, strict=True):
                 if len(kept) < POOL:
                     kept.append(image)

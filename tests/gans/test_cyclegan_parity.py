@@ -297,7 +297,7 @@ def float64():
 def recorded(monkeypatch):
     """Note the random draws of the steps by purpose, in their order."""
     noted = {keys.POOL: [], keys.INTERPOLATION: []}
-    draw = keys.draw
+    draw = keys.draw_per_example
 
     def noting(sampler, key, purpose, *arguments):
         values = draw(sampler, key, purpose, *arguments)
@@ -308,7 +308,7 @@ def recorded(monkeypatch):
         jax.debug.callback(note, *jax.tree.leaves(values), ordered=True)
         return values
 
-    monkeypatch.setattr(keys, "draw", noting)
+    monkeypatch.setattr(keys, "draw_per_example", noting)
     return noted
 
 
