@@ -260,11 +260,8 @@ def average_generator(decay: float) -> Turn:
     def update_average(state: GanState, batch: Batch, key: Key):
         # Running statistics are averaged as well: those of the latest weights do not
         # fit the average of the weights.
-        new = generator_variables(state)
-        average = jax.tree.map(
-            lambda old, now: decay * old + (1 - decay) * now,
-            state.memory["average"],
-            new,
+        average = optax.incremental_update(
+            generator_variables(state), state.memory["average"], step_size=1 - decay
         )
         memory = state.memory | {"average": average}
         return state.replace(memory=memory), batch, {}
