@@ -11,9 +11,6 @@ from jax import nn
 from jaxtyping import Array, Float, Int
 
 
-# `*b` stands for the same shape in both arguments. Scores [b, 1] beside scores [b]
-# would broadcast to [b, b] without an error; here they are refused where types are
-# checked, which is in every test.
 def wasserstein_critic(
     real_scores: Float[Array, "*b"], fake_scores: Float[Array, "*b"]
 ) -> Float[Array, ""]:
@@ -94,7 +91,8 @@ def mean_absolute_error(
     section 5.2), for images [b, h, w, c] in [-1, 1].
     """
     # A mean and not a sum, as torch.nn.L1Loss in the official code: the weights 10
-    # and 5 hold for it, and do not depend on the size of the images.
+    # and 5 hold for it, and do not depend on the size of the images. The one shape
+    # `*b` of the annotations matters: [b, 1] beside [b] would broadcast to [b, b].
     return jnp.mean(jnp.abs(images - others))
 
 

@@ -44,11 +44,10 @@ def gradient_norms(score: Score, examples: Examples) -> Float[Array, " b"]:
 
     `examples` is [b, ...]. The gradient of the norm at a zero gradient is zero.
     """
-    # The derivative of the square root is infinite at 0, which a zero-initialised
-    # output layer reaches: 0 * inf would make all parameters NaN. Both `where`s are
-    # needed: without the inner one, the branch that is not taken still computes the
-    # infinity, and the backward pass multiplies it by 0. An eps within the root would
-    # move the norms: compare_gan's 1e-4 makes a norm of 0 one of 0.01.
+    # The square root's derivative is infinite at 0, which a zero-initialised output
+    # layer reaches, and 0 * inf is NaN. The inner `where` keeps the infinity out of
+    # the branch that is not taken, where the backward pass would meet it as well. An
+    # eps in the root would move the norms: compare_gan's 1e-4 makes 0.01 of 0.
     squares = squared_gradient_norms(score, examples)
     positive = squares > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1.0)), 0.0)
@@ -62,13 +61,12 @@ def squared_gradient_norms(score: Score, examples: Examples) -> Float[Array, " b
     # useless: StudioGAN's mixed precision ends in NaN after about 1,500 steps (its
     # issue 175; docs/papers.md, "Mistakes in public code").
     with jax.default_matmul_precision("highest"):
-        # The gradient of the sum has row i equal to the gradient of score i, because
-        # score i depends only on example i. One backward pass for the whole batch; a
-        # vmap of the gradient would hide a critic that mixes examples.
+        # Score i depends only on example i, so row i of the sum's gradient is its
+        # gradient. A vmap of the gradient would hide a critic that mixes examples.
         gradients = jax.grad(lambda x: jnp.sum(score(x)))(examples)
     gradients = promote_to_float32(gradients)
-    # Over all axes but the first: public code that took one axis of images, or one
-    # norm over the whole batch, trained with another penalty than the paper's.
+    # Public code that takes one axis of images, or one norm over the whole batch, has
+    # another penalty than the paper's.
     return jnp.sum(jnp.square(gradients), axis=tuple(range(1, gradients.ndim)))
 
 
@@ -99,8 +97,8 @@ def gradient_penalty(
     index = example_indices(real) if index is None else index
     epsilon = keys.draw_per_example(jax.random.uniform, key, keys.INTERPOLATION, index)
     real, fake = promote_to_float32(real), promote_to_float32(fake)
-    # [b, 1, ...]: one for each example. A single one for the batch, or one for each
-    # pixel, would sample other points than the paper's lines between two images.
+    # [b, 1, ...]: one for each example. Public code with one for the whole batch
+    # samples fewer lines; one for each pixel would leave the line between two images.
     epsilon = epsilon.astype(real.dtype).reshape((-1,) + (1,) * (real.ndim - 1))
     norms = gradient_norms(score, epsilon * real + (1 - epsilon) * fake)
     return norm_penalty(norms, target, one_sided)
@@ -122,15 +120,8 @@ def dragan(
     DRAGAN (arXiv 1705.07215v5) equation 1. There the covariance c I has c ~ 10, the
     weight is ~ 10 and the target 1.
 
-    Args:
-        score: examples [b, ...] -> scores [b].
-        key: of this critic step.
-        real: x [b, ...].
-        fake: not used; all penalties take the same arguments.
-        noise_variance: c, >= 0, in squared units of the examples.
-        target: the norm without a penalty, > 0.
-        one_sided: whether norms below `target` cost nothing.
-        index: numbers [b] of the examples in the global batch.
+    Args: as `gradient_penalty`'s, but that `fake` is not used, and `noise_variance` is
+        c, >= 0, in squared units of the examples.
     """
     del fake
     real = promote_to_float32(real)

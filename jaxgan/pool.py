@@ -22,9 +22,8 @@ def empty_pool(size: int, shape: tuple[int, ...]) -> PyTree:
     {'images': [size, *shape], 'count': int32 []}, where `count` says how many of the
     images are filled, 0 to size.
     """
-    # Arrays of a fixed size, not a list as in the official code, so that the pool is
-    # part of the state: it is scanned, and saved in checkpoints, where the official
-    # code's is lost on resume.
+    # Arrays of a fixed size, so that the pool is part of the state: scanned, and saved
+    # in checkpoints, where the official code's list is lost on resume.
     kind = jnp.result_type(float)
     return {
         "images": jnp.zeros((size, *shape), kind),
@@ -45,8 +44,7 @@ def draw_exchanges(
 
     Returns:
         Whether to exchange [b], true with p = 1/2, and the slot int32 [b], uniform in
-        0 to size - 1. Both are drawn for every image, also for those that do not need
-        them, so that an image's draws do not depend on how full the pool is.
+        0 to size - 1. Neither depends on how full the pool is.
     """
 
     def draw(k: Key) -> tuple[Array, Array]:
@@ -87,10 +85,10 @@ def query_pool(
         return pool, images
     share = images.shape[0]
     if axis_name is not None:
-        # Images go through the pool in the order of the global batch, and a slot may
-        # be drawn twice in it. So every device takes all images through its own copy
-        # of the pool, and cuts out its share. The official code keeps a pool on each
-        # device; then the number of devices would change what is trained.
+        # Images meet the pool in the order of the global batch, and a slot may be drawn
+        # twice in it. So every device takes all images through its copy of the pool.
+        # The official code has a pool on each device: there the number of devices
+        # changes what is trained.
         images = lax.all_gather(images, axis_name, tiled=True)
 
     # A scan, because each image meets the pool as the ones before it have left it.

@@ -75,12 +75,10 @@ def turn(
         gradients, outcome = gradient(network.params, state, batch, key)
         batch_stats, metrics, for_later_turns = outcome
         if axis_name is not None:
-            # Devices have equal shares of the batch, so the mean of their means is
-            # the whole batch's. Running statistics are equal already: BatchNorm
-            # averages over the axis in the forward pass, and a second average would
-            # only cost communication. Nothing tells when this line is missing: pmap
-            # with out_axes=None silently takes one device's value. Hence the tests
-            # map by vmap, which raises.
+            # Shares of the batch are equal, so the mean of their means is the whole
+            # batch's. Running statistics are equal already: BatchNorm averages over
+            # the axis in the forward pass. Without this line pmap would silently
+            # return one device's values; the tests use vmap, which raises.
             gradients, metrics = lax.pmean((gradients, metrics), axis_name)
         # The rate is applied here and not in `tx`, because a schedule within `tx`
         # counts the updates of its own player: the critic's would end n_critic times
@@ -112,9 +110,9 @@ def accumulate_gradients(gradient: Gradient, player: Player, count: int) -> Grad
     back in the order of the batch.
     """
 
-    # Micro-batch k has the examples whose numbers are k modulo `count`. A device's
-    # share is a contiguous piece of the batch, so only this choice gives the same
-    # micro-batches, and the same BatchNorm, on any number of devices.
+    # Micro-batch k has the examples whose numbers are k modulo `count`. Devices have
+    # contiguous shares of the batch, so only this gives the same micro-batches, and
+    # the same BatchNorm, on any number of devices.
     def split(x: Array) -> Array:
         """Return [b, ...] as [count, b / count, ...]."""
         return x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1)
@@ -188,16 +186,15 @@ def alternate(critic_turn: Turn, generator_turn: Turn) -> Turn:
             )
             return state, metrics
 
-        # A scan compiles the critic's turn once, however large n_critic is; written
-        # out, the 100 critic steps of WGAN's start would be 100 copies in one program.
-        # Metrics keep their n_critic axis: the loop averages over all critic steps
-        # between two log lines, and n_critic may change among them (100, then 5).
+        # A scan compiles the critic's turn once, where the 100 critic steps of WGAN's
+        # start would be 100 copies. Metrics keep the n_critic axis: the loop averages
+        # over all critic steps of a log line, whose n_critic may change (100, then 5).
         n_critic = jax.tree.leaves(batch)[0].shape[0]
         state, critic_metrics = lax.scan(
             critic_step, state, (jnp.arange(n_critic), batch)
         )
-        # The papers' generator losses look at no real data, so no batch is read for
-        # the generator's turn: it uses the size and the indices of this one.
+        # No batch is read for the generator's turn: the papers' losses look at no real
+        # data. It uses the size and the indices of this one.
         last = jax.tree.map(lambda x: x[-1], batch)
         state, _, metrics = generator_turn(
             state, last, jax.random.fold_in(key, GENERATOR)
@@ -210,9 +207,9 @@ def alternate(critic_turn: Turn, generator_turn: Turn) -> Turn:
 def drop_n_critic_axis(whole_turn: Turn) -> Turn:
     """Return the turn that takes leaves [1, b, ...] and gives `whole_turn` [b, ...].
 
-    The feed, the shares of devices and the scanned loop know one layout of a batch,
-    [n_critic, b, ...]. CycleGAN takes one critic step an iteration, on the fakes of
-    its generators' turn, so it has no inner loop to scan and drops the axis.
+    Feed, devices and loop know one layout of a batch, [n_critic, b, ...]. CycleGAN
+    takes one critic step an iteration, on the fakes of its generators' turn, so it
+    has no inner loop to scan and drops the axis.
     """
 
     def take_turn(state: GanState, batch: Batch, key: Key):
@@ -294,12 +291,11 @@ def as_train_step(
     """
 
     def train_step(state: GanState, batch: Batch, key: Key):
-        # The state holds no key: a checkpoint needs none, and a resumed run draws
-        # what an uninterrupted one would have drawn.
+        # The state holds no key, so a resumed run draws what it would have drawn.
         key = jax.random.fold_in(key, state.step)
         n_critic, count = jax.tree.leaves(batch)[0].shape[:2]
-        # Device d has the contiguous share d, so its examples' numbers, and with them
-        # all draws, are those of one device with the whole batch.
+        # Device d has the contiguous share d of the batch, so its numbers, and all that
+        # is drawn by them, are those of one device with the whole batch.
         first = 0 if axis_name is None else lax.axis_index(axis_name) * count
         index = first + jnp.arange(count, dtype=jnp.int32)
         index = jnp.broadcast_to(index, (n_critic, count))
