@@ -58,8 +58,8 @@ def squared_gradient_norms(score: Score, examples: Examples) -> Float[Array, " b
     examples = promote_to_float32(examples)
     # GPUs and TPUs multiply float32 matrices in TF32 or bfloat16 by default. The
     # penalty is trained through the gradient of a gradient, which such rounding makes
-    # useless: StudioGAN's mixed precision ends in NaN after about 1,500 steps (its
-    # issue 175; docs/papers.md, "Mistakes in public code").
+    # useless: in float16, StudioGAN's turns to NaN after about 1,500 steps (its issue
+    # 175; docs/papers.md, "Penalties").
     with jax.default_matmul_precision("highest"):
         # Score i depends only on example i, so row i of the sum's gradient is its
         # gradient. A vmap of the gradient would hide a critic that mixes examples.

@@ -66,7 +66,7 @@ def verb(values: flags.FlagValues) -> int:
     code = 0
     if outcome.failed:
         count = f"{len(outcome.failed)} of {len(targets)} images not translated"
-        code = cli.failed(f"{count}: {'; '.join(outcome.failed)}", 2)
+        code = cli.print_error(f"{count}: {'; '.join(outcome.failed)}", 2)
     if signals.received and outcome.done + len(outcome.failed) < len(targets):
         name = signal.Signals(signals.received).name
         say(f"stopped by {name}; the same command begins anew")
@@ -82,7 +82,7 @@ def check(values: flags.FlagValues) -> None:
     if bool(values.workdir) == bool(values.weights):
         found = "both" if values.workdir else "none"
         raise UserError(f"--workdir or --weights: needed is one of them, found {found}")
-    if values.workdir and not cli.workdir(values.workdir).is_dir():
+    if values.workdir and not cli.parse_workdir(values.workdir).is_dir():
         raise UserError(f"--workdir = {values.workdir}: no such folder")
     if values.weights and Path(values.weights).is_dir():
         raise UserError(
@@ -110,7 +110,7 @@ def load(values: flags.FlagValues) -> Any:
     from jaxgan.inference import translation
 
     if values.workdir:
-        workdir = cli.workdir(values.workdir)
+        workdir = cli.parse_workdir(values.workdir)
         return translation.of_run(workdir, values.direction, values.step)
     return translation.of_weights(Path(values.weights), values.direction)
 

@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxgan.errors import UserError, unknown
-from jaxgan.experiment import build
-from jaxgan.experiment import variants as configs
+from jaxgan.experiment import stored, translation
 from jaxgan.types import PyTree
 from jaxgan.weights import network_files
 from jaxgan.workdir import checkpoint_files
@@ -26,24 +25,24 @@ def network(
     Raises:
         UserError: no CycleGAN's run, no such network or checkpoint, or a damaged one.
     """
-    config = configs.load(workdir)
-    if config.gan.name != "cyclegan":
-        raise UserError(f"{workdir}: a run of {config.gan.name}, not of cyclegan")
+    experiment = stored.load(workdir)
+    if experiment.family != "translation":
+        raise UserError(
+            f"{workdir}: a run of {experiment.gan_name}, which has no domains; must be "
+            "that of a CycleGAN"
+        )
     if name not in network_files.NAMES:
         raise unknown("--network", name, network_files.NAMES)
     player = network_files.NAMES[name]
     folder = workdir / "checkpoints"
     step = checkpoint_files.sound_step(folder, step)
     shape = tuple(checkpoint_files.read_loop(folder, step)["shape"])
-    definition = config[player].to_dict() | {"channels": shape[-1]}
-    if definition["name"] == "unet":
-        depth = build.domains(config, shape).generator.num_downs
-        definition["name"] = f"unet_{2**depth}"
+    definition = translation.network_definition(experiment.values, player, shape)
     about = {"player": player, "name": name, "network": definition}
     of_one: Any = {
         part: {name: tree} for part, tree in network_files.shapes(about).items()
     }
-    average = player == "generator" and config.gan.ema_decay > 0
+    average = player == "generator" and experiment.has_average
     like: Any = {"memory": {"average": of_one}} if average else {player: of_one}
     state: Any = checkpoint_files.read(folder, step, like, partial=True)[0]
     found = state["memory"]["average"] if average else state[player]
