@@ -31,10 +31,9 @@ from jaxgan.gans.domains import (
     initial_state,
     sample_function,
 )
+from jaxgan.gradients import Loss, Outcome
 from jaxgan.penalties import Penalty
 from jaxgan.turns import (
-    Loss,
-    Outcome,
     Turn,
     as_train_step,
     average_generator,

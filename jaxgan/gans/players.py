@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgan import keys, losses, pixels
-from jaxgan.turns import Loss, Outcome, generator_variables, sampling_variables
+from jaxgan.gradients import Loss, Outcome
+from jaxgan.turns import generator_variables, sampling_variables
 from jaxgan.types import (
     Array,
     Batch,

@@ -12,9 +12,8 @@ from typing import Literal
 
 from jaxgan import losses
 from jaxgan.gans.players import Players, assemble, generator_loss, initial_state
+from jaxgan.gradients import Loss, Outcome
 from jaxgan.turns import (
-    Loss,
-    Outcome,
     alternate,
     as_train_step,
     average_generator,

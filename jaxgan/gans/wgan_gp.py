@@ -19,10 +19,9 @@ import jax.numpy as jnp
 
 from jaxgan import losses
 from jaxgan.gans.players import Players, assemble, generator_loss, initial_state
+from jaxgan.gradients import Loss, Outcome
 from jaxgan.penalties import Penalty
 from jaxgan.turns import (
-    Loss,
-    Outcome,
     alternate,
     as_train_step,
     average_generator,

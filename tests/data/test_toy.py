@@ -4,9 +4,9 @@ import jax
 import numpy as np
 
 from configs.wgan_gp import get_config
-from jaxgan import data
 from jaxgan.data.formats import embedded
-from jaxgan.experiment import build, previews
+from jaxgan.experiment.experiment import build
+from jaxgan.inference.sampling import TrainedRun, draw_samples
 from jaxgan.metrics.wasserstein import modes_covered, wasserstein_1
 from jaxgan.runtime import devices
 
@@ -22,17 +22,18 @@ def trained():
     for player in ("generator", "critic"):
         config.optimizer[player].learning_rate = 2e-3
         config.optimizer[player].decay_steps = STEPS
-    dataset = build.dataset(config)
-    gan = build.gan(config, dataset.shape)
-    plan = build.plan(config, len(dataset.train))
-    key = jax.random.key(config.train.seed)
+    experiment = build(config)
+    dataset = experiment.load_data()
+    feed = experiment.feed(dataset)
+    gan = experiment.gan(feed.shape)
+    key = jax.random.key(experiment.seed)
     state = jax.jit(gan.init)(key)
     train_steps = devices.compile_steps(gan, jax.devices()[:1])
     calls = [range(first, first + 100) for first in range(0, STEPS, 100)]
-    for batch in data.batches(dataset.train, plan, calls):
+    for batch in feed.batches(calls):
         state, _ = train_steps(state, batch, key)
-    labels = np.zeros(2500, np.int32)
-    return dataset, previews.draw_many(gan, state, labels, seed=0)
+    run = TrainedRun(experiment, gan, state, STEPS, feed.shape, num_classes=0)
+    return dataset, draw_samples(run, np.zeros(2500, np.int32), seed=0)
 
 
 def test_all_modes_are_found_and_the_distance_is_that_of_real_samples():
