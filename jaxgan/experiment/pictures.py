@@ -20,7 +20,7 @@ def samples(drawn: np.ndarray, value_range: str, real: np.ndarray) -> np.ndarray
     """
     if drawn.ndim == 2:
         return pictures.scatter(drawn, real)
-    return pictures.grid(pixels.encode(drawn, value_range))
+    return pictures.grid(pixels.to_uint8(drawn, value_range))
 
 
 def translations(images: DomainImages, drawn: dict[str, Any]) -> np.ndarray:
@@ -34,7 +34,7 @@ def translations(images: DomainImages, drawn: dict[str, Any]) -> np.ndarray:
         (images.a, "a2b", "a2b2a", images.truth_b),
         (images.b, "b2a", "b2a2b", images.truth_a),
     ):
-        made = [pixels.encode(drawn[name], "symmetric") for name in (there, back)]
+        made = [pixels.to_uint8(drawn[name], "symmetric") for name in (there, back)]
         columns: list[Any] = [real, *made, *([] if truth is None else [truth])]
         cells = np.stack(columns, axis=1)
         cells = cells.reshape(-1, *cells.shape[2:])

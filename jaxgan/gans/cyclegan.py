@@ -31,18 +31,17 @@ from jaxgan.gans.domains import (
     initial_state,
     sample_function,
 )
+from jaxgan.gradients import Loss, Outcome
 from jaxgan.penalties import Penalty
 from jaxgan.turns import (
-    Loss,
-    Outcome,
     Turn,
     as_train_step,
     average_generator,
     chain,
+    clip_params,
     clip_weights,
-    clipped,
+    drop_n_critic_axis,
     generator_variables,
-    once,
     turn,
 )
 from jaxgan.types import Array, Batch, Gan, GanState, Key, Optimizer, PyTree
@@ -112,16 +111,18 @@ def cyclegan(
 
     def init(key: Key) -> GanState:
         state = initial_state(domains, key, generator_optimizer, critic_optimizer)
-        memory = {"pool": {d: pool.empty(pool_size, domains.shape) for d in CRITICS}}
+        memory = {
+            "pool": {d: pool.empty_pool(pool_size, domains.shape) for d in CRITICS}
+        }
         if ema_decay:
             memory["average"] = generator_variables(state)
         if clips:
             # Before the first critic step the generators meet these critics.
-            params = clipped(state.critic.params, clip)
+            params = clip_params(state.critic.params, clip)
             state = state.replace(critic=state.critic.replace(params=params))
         return state.replace(memory=memory)
 
-    step = as_train_step(once(chain(*turns)), axis)
+    step = as_train_step(drop_n_critic_axis(chain(*turns)), axis)
     return Gan(init, step, sample_function(domains), evaluate_function(domains))
 
 
@@ -206,8 +207,8 @@ def remember_fakes(pool_size: int, axis_name: str | None) -> Turn:
         for number, domain in enumerate(CRITICS):
             fakes = batch[f"fake_{domain}"]
             own_key = jax.random.fold_in(key, number)
-            chosen = pool.draws(own_key, pool_size, index)
-            pools[domain], shown[f"fake_{domain}"] = pool.query(
+            chosen = pool.draw_exchanges(own_key, pool_size, index)
+            pools[domain], shown[f"fake_{domain}"] = pool.query_pool(
                 state.memory["pool"][domain], fakes, *chosen, axis_name
             )
         state = state.replace(memory=state.memory | {"pool": pools})

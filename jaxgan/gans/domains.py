@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxgan import keys, losses, pixels
+from jaxgan import keys, pixels
 from jaxgan.gans.players import without_axis
-from jaxgan.turns import sampled_variables
+from jaxgan.metrics.paired_images import psnr
+from jaxgan.turns import sampling_variables
 from jaxgan.types import (
     Array,
     DomainImages,
@@ -112,7 +113,7 @@ class Domains(NamedTuple):
 def decode_images(image: Any) -> Array:
     """Return images [..., h, w, c], uint8 or floats already, as floats in [-1, 1]."""
     # This range needs no key: only 'dequantized' draws noise.
-    return pixels.decode(image, "symmetric", jax.random.key(0))
+    return pixels.to_floats(image, "symmetric", jax.random.key(0))
 
 
 def initial_state(
@@ -158,7 +159,7 @@ def translate_images(
     They are floats in [-1, 1], by the moving average where one is kept, and with
     BatchNorm's running statistics.
     """
-    variables = sampled_variables(state)
+    variables = sampling_variables(state)
     a, b = decode_images(images.a), decode_images(images.b)
     translated: dict[str, Array] = {}
     for there, back, real in (("a2b", "b2a", a), ("b2a", "a2b", b)):
@@ -193,10 +194,10 @@ def evaluate_function(
         a, b = decode_images(images.a), decode_images(images.b)
         true_a, true_b = decode_images(images.truth_a), decode_images(images.truth_b)
         return {
-            "heldout/psnr_a2b": losses.psnr(translated["a2b"], true_b),
-            "heldout/psnr_b2a": losses.psnr(translated["b2a"], true_a),
-            "heldout/psnr_identity_a2b": losses.psnr(a, true_b),
-            "heldout/psnr_identity_b2a": losses.psnr(b, true_a),
+            "heldout/psnr_a2b": psnr(translated["a2b"], true_b),
+            "heldout/psnr_b2a": psnr(translated["b2a"], true_a),
+            "heldout/psnr_identity_a2b": psnr(a, true_b),
+            "heldout/psnr_identity_b2a": psnr(b, true_a),
         }
 
     return evaluate

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgan import keys, losses, pixels
-from jaxgan.turns import Loss, Outcome, generator_variables, sampled_variables
+from jaxgan.gradients import Loss, Outcome
+from jaxgan.turns import generator_variables, sampling_variables
 from jaxgan.types import (
     Array,
     Batch,
@@ -66,13 +67,13 @@ class Players(NamedTuple):
                 return jax.random.normal(k, (self.latent_size,))
             return jax.random.uniform(k, (self.latent_size,), minval=-1.0)
 
-        return keys.draw(draw, key, keys.LATENTS, index)
+        return keys.draw_per_example(draw, key, keys.LATENTS, index)
 
     def draw_labels(self, key: Key, index: Array) -> Array:
         """Return labels int32 [b], uniform over the classes; zeros without classes."""
         if not self.num_classes:
             return jnp.zeros(index.shape, jnp.int32)
-        return keys.draw(
+        return keys.draw_per_example(
             lambda k: jax.random.randint(k, (), 0, self.num_classes),
             key,
             keys.LABELS,
@@ -81,7 +82,7 @@ class Players(NamedTuple):
 
     def decode(self, batch: Batch, key: Key) -> Array:
         """Return the batch's real examples as floats [b, *shape] in `value_range`."""
-        return pixels.decode(batch["image"], self.value_range, key, batch["index"])
+        return pixels.to_floats(batch["image"], self.value_range, key, batch["index"])
 
     def generate(
         self, variables: PyTree, latents: Array, labels: Array, train: bool = True
@@ -162,7 +163,7 @@ def generator_loss(
         value = losses.wasserstein_generator(scores)
         metrics = {"generator/loss": value}
         if logits is not None:
-            entropy = losses.classification(logits, labels)
+            entropy = losses.classifier_cross_entropy(logits, labels)
             metrics["generator/classification"] = entropy
             value = value + classifier_weight * entropy
         return value, Outcome(stats, metrics)
@@ -225,7 +226,7 @@ def assemble(
         labels, latents = jnp.asarray(inputs.labels), inputs.latents
         if latents is None:
             latents = single.draw_latents(key, jnp.arange(labels.shape[0]))
-        variables = sampled_variables(state)
+        variables = sampling_variables(state)
         train = sample_batch_norm == "batch"
         return {
             "samples": single.generate(variables, jnp.asarray(latents), labels, train)[

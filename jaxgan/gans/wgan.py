@@ -12,15 +12,14 @@ from typing import Literal
 
 from jaxgan import losses
 from jaxgan.gans.players import Players, assemble, generator_loss, initial_state
+from jaxgan.gradients import Loss, Outcome
 from jaxgan.turns import (
-    Loss,
-    Outcome,
     alternate,
     as_train_step,
     average_generator,
     chain,
+    clip_params,
     clip_weights,
-    clipped,
     generator_variables,
     turn,
 )
@@ -72,7 +71,7 @@ def wgan(
         )
         # With clip_order 'before', or none yet, the first generator step would
         # otherwise meet weights outside of the box.
-        params = clipped(state.critic.params, clip)
+        params = clip_params(state.critic.params, clip)
         return state.replace(critic=state.critic.replace(params=params))
 
     step = as_train_step(alternate(critic_turn, generator_turn), axis)

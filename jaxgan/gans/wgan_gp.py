@@ -19,10 +19,9 @@ import jax.numpy as jnp
 
 from jaxgan import losses
 from jaxgan.gans.players import Players, assemble, generator_loss, initial_state
+from jaxgan.gradients import Loss, Outcome
 from jaxgan.penalties import Penalty
 from jaxgan.turns import (
-    Loss,
-    Outcome,
     alternate,
     as_train_step,
     average_generator,
@@ -133,7 +132,7 @@ def critic_loss(
             metrics["critic/drift"] = drift
         if real_logits is not None and fake_logits is not None:
             # On real examples only: the critic does not learn classes from fakes.
-            entropy = losses.classification(real_logits, labels)
+            entropy = losses.classifier_cross_entropy(real_logits, labels)
             value = value + classifier_weight * entropy
             metrics |= classifier_metrics(entropy, real_logits, fake_logits, labels)
         return value, Outcome({}, {"critic/loss": value} | metrics)

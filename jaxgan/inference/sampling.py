@@ -161,7 +161,7 @@ def write_samples(
     Points (toy sets) are written as a scatter plot, or as floats in the array.
     """
     players, points = run.players(), drawn.ndim == 2
-    encoded = drawn if points else pixels.encode(drawn, players.value_range)
+    encoded = drawn if points else pixels.to_uint8(drawn, players.value_range)
     if out.suffix == ".png":
         picture = (
             pictures.scatter(drawn, drawn)

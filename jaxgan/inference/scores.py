@@ -86,7 +86,7 @@ def wasserstein(run: TrainedRun, num_samples: int, dataset: Dataset) -> dict[str
     features = "coordinates"
     if drawn.ndim > 2:
         features = "pixels in [0, 1], no resizing"
-        drawn = pixels.encode(drawn, run.players().value_range)
+        drawn = pixels.to_uint8(drawn, run.players().value_range)
         drawn, real, heldout = (x / 255.0 for x in (drawn, real, heldout))
     distance = wasserstein_1(drawn, heldout)
     of_real = wasserstein_1(real, heldout)

@@ -221,7 +221,9 @@ class Paper:
         key, shown = jax.random.fold_in(KEY, step), {}
         for number, name in enumerate("ab"):
             kept, images = self.kept[name], []
-            draws = pool.draws(jax.random.fold_in(key, number), POOL, jnp.arange(BATCH))
+            draws = pool.draw_exchanges(
+                jax.random.fold_in(key, number), POOL, jnp.arange(BATCH)
+            )
             for image, exchanged, slot in zip(fakes[name], *draws, strict=True):
                 if len(kept) < POOL:
                     kept.append(image)
@@ -493,7 +495,7 @@ def test_fakes_made_twice_are_counted(plain_convolutions, monkeypatch):
         take = make(player, loss, *arguments)
 
         def twice(state, batch, key):
-            made = loss(state.generator.params, state, batch, key)[1].made
+            made = loss(state.generator.params, state, batch, key)[1].for_later_turns
             state, batch, metrics = take(state, batch, key)
             return state, batch | made, metrics
 
