@@ -51,12 +51,12 @@ def command(values: flags.FlagValues) -> int:
     from jaxgan import cli
     from jaxgan.errors import UserError
     from jaxgan.files import storage
-    from jaxgan.inference import sampling, scores
+    from jaxgan.inference import drawing, scores
 
     workdir = cli.parse_workdir(values.workdir)
     examples, rows = None, []
     for step in parse_steps(workdir, values.step):
-        run = sampling.load_run(workdir, step)
+        run = drawing.load_run(workdir, step)
         names = values.metrics or scores.admitted_scores(run.experiment)
         if not names:
             raise UserError(

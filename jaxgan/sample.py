@@ -49,19 +49,19 @@ def command(values: flags.FlagValues) -> int:
     """Draw and write the samples; returns 0."""
     from jaxgan import cli
     from jaxgan.files import storage
-    from jaxgan.inference import sampling
+    from jaxgan.inference import drawing
 
     workdir = cli.parse_workdir(values.workdir)
-    run = sampling.load_run(workdir, values.step)
+    run = drawing.load_run(workdir, values.step)
     run.players()  # refuses a CycleGAN
-    labels = sampling.parse_labels(run, values.labels, values.num)
+    labels = drawing.parse_labels(run, values.labels, values.num)
     if values.interpolate:
-        drawn, labels = sampling.draw_interpolations(run, labels, values.seed)
+        drawn, labels = drawing.draw_interpolations(run, labels, values.seed)
     else:
-        drawn = sampling.draw_samples(run.gan, run.state, labels, values.seed)
+        drawn = drawing.draw_samples(run.gan, run.state, labels, values.seed)
     default = workdir / f"samples-{run.step}.png"
     out = storage.path(values.out, "--out") if values.out else default
-    sampling.write_samples(
+    drawing.write_samples(
         out, run, drawn, labels, columns=8 if values.interpolate else 0
     )
     print(f"jaxgan: {len(drawn)} samples of step {run.step} in {out}")

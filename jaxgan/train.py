@@ -72,9 +72,8 @@ def train(
             axis_name=devices.axis_name(used),
             epoch_examples=feed.plan.num_examples,
         )
-        checkpoints = Checkpoints(
-            workdir / "checkpoints", experiment.keep_checkpoints, link
-        )
+        keep = experiment.keep_checkpoints
+        checkpoints = Checkpoints(workdir / "checkpoints", keep, link)
         stack.callback(checkpoints.close)
         state, loop = first_state(experiment, gan, feed, checkpoints)
         check_same_state(state, experiment.init_from, link)
@@ -241,11 +240,9 @@ class Run:
     def failure(self, step: int, name: str) -> TrainingFailed:
         """Return the error for a metric or array that is not finite."""
         latest = self.checkpoints.latest()
-        kept = (
-            "no checkpoint had been made"
-            if latest is None
-            else f"the checkpoint of step {latest} is kept"
-        )
+        kept = f"the checkpoint of step {latest} is kept"
+        if latest is None:
+            kept = "no checkpoint had been made"
         return TrainingFailed(
             f"training failed at step {step}: {name} is not finite; {kept} in "
             f"{self.checkpoints.directory}"

@@ -13,7 +13,13 @@ from ml_collections import ConfigDict
 
 from jaxgan import gans, penalties
 from jaxgan.data import Dataset, Pair, PairPlan, Plan
-from jaxgan.experiment import latent, schema, translation, variants
+from jaxgan.experiment import (
+    checks,
+    latent_family,
+    schema,
+    translation_family,
+    variants,
+)
 from jaxgan.experiment.feed import Feed
 from jaxgan.gans.domains import Domains
 from jaxgan.gans.players import Players
@@ -22,8 +28,8 @@ from jaxgan.types import Gan, PyTree
 
 # One module for each family of GANs, all with the same functions.
 FAMILIES: dict[gans.Family, ModuleType] = {
-    "latent": latent,
-    "translation": translation,
+    "latent": latent_family,
+    "translation": translation_family,
 }
 
 
@@ -172,7 +178,7 @@ def build(config: Mapping[str, Any] | ConfigDict) -> Experiment:
         UserError: naming every field that is missing or has a wrong value.
     """
     fields = variants.flatten(config)
-    values = schema.checked(fields)
+    values = checks.check_fields(fields)
     return Experiment(
         values=values,
         fields=fields,

@@ -3,59 +3,26 @@
 docs/config.md is this table; a test says how to write it anew.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxgan import data, optim, pixels
-from jaxgan.errors import UserError, nearest
-from jaxgan.gans import GANS, Kind, find_gan
+from jaxgan.experiment.rules import (
+    ANY,
+    BELOW_ONE,
+    CHANNELS,
+    NOT_NEGATIVE,
+    ONE_OR_MORE,
+    POSITIVE,
+    SEED,
+    Choice,
+    Rule,
+)
+from jaxgan.gans import GANS
 from jaxgan.gans.cyclegan import ADVERSARIAL
 
 Values = Mapping[str, Any]  # {'section.field': value}
 
-
-class Rule(NamedTuple):
-    """What the value of a field must be: in words, and as a test."""
-
-    words: str
-    holds: Callable[[Any], bool]
-
-    def problem(self, value: Any) -> str | None:
-        """Return what is wrong with a value, or None."""
-        try:
-            return None if self.holds(value) else self.words
-        except TypeError:  # compared with a number, but none itself
-            return self.words
-
-
-class Choice(NamedTuple):
-    """The rule of a field whose values are names."""
-
-    names: Collection[str]
-
-    @property
-    def words(self) -> str:
-        """Return the names in one line."""
-        return ", ".join(self.names)
-
-    def problem(self, value: Any) -> str | None:
-        """Return what is wrong with a value, or None."""
-        if value in self.names:
-            return None
-        return f"unknown; {nearest(str(value), self.names)}"
-
-
-# Written so that NaN fails each of them.
-POSITIVE = Rule("must be above 0", lambda x: x > 0)
-NOT_NEGATIVE = Rule("must be 0 or more", lambda x: x >= 0)
-ONE_OR_MORE = Rule("must be 1 or more", lambda x: x >= 1)
-BELOW_ONE = Rule("must be in [0, 1)", lambda x: 0 <= x < 1)
-CHANNELS = Rule(
-    "must be 1, 3, or 0 for as many as the data has", lambda x: x in (0, 1, 3)
-)
-SEED = Rule("must be in [0, 2^31): 0 or more, and below 2^31", lambda x: 0 <= x < 2**31)
-# Checked where the value is used: by the networks (jaxgan/models) or the data.
-ANY = Rule("", lambda x: True)
 
 REQUIRED = object()  # stands for: the config must have the field
 
@@ -244,100 +211,11 @@ FIELDS: tuple[Field, ...] = (
     Field("eval.heldout_examples", ONE_OR_MORE, "for held-out metrics", resume=True),
 )  # fmt: skip
 
-# The options of `gan.penalty`, which a GAN with a penalty has as well.
-PENALTY_FIELDS = ("penalty_target", "penalty_one_sided", "penalty_noise_variance")
-BATCH_NORM_REFUSED = (
-    "a penalised critic must not mix the examples of a batch (WGAN-GP, section 4); use "
-    "no norm or layer norm"
-)
-
-
-def required_fields(kind: Kind) -> list[str]:
-    """Return the fields that the config of a GAN must have."""
-    common = [
-        field.name
-        for field in FIELDS
-        if field.of in ("all", kind.family) and field.default is REQUIRED
-    ]
-    return common + own_fields(kind)
-
-
-def own_fields(kind: Kind) -> list[str]:
-    """Return the fields of the section `gan` that only some GANs have."""
-    own = [*kind.fields, *(PENALTY_FIELDS if "penalty" in kind.fields else ())]
-    return [f"gan.{name}" for name in own]
-
-
-def checked(fields: Values) -> dict[str, Any]:
-    """Return the fields of a config, with the defaults of those that it lacks.
-
-    Raises:
-        UserError: naming every field that is missing or has a wrong value.
-    """
-    if "gan.name" not in fields:
-        raise UserError("gan.name: missing")
-    kind = find_gan(fields["gan.name"])
-    if lacking := [name for name in own_fields(kind) if name not in fields]:
-        raise UserError(
-            f"gan.name = {fields['gan.name']}: needs {', '.join(lacking)}, which this "
-            "config has not; use the config of that GAN"
-        )
-    missing = [name for name in required_fields(kind) if name not in fields]
-    values = complete(fields)
-    problems = [f"{name}: missing" for name in sorted(missing)]
-    problems = problems or list(find_problems(values, kind))
-    if problems:
-        raise UserError("; ".join(problems))
-    return values
-
 
 def complete(fields: Values) -> dict[str, Any]:
     """Return the fields of a config, with the defaults of those that it lacks."""
     defaults = {f.name: f.default for f in FIELDS if f.default is not REQUIRED}
     return defaults | dict(fields)
-
-
-def find_problems(values: Values, kind: Kind) -> Iterator[str]:
-    """Yield `field = value: reason` for each field that is wrong."""
-    for field in FIELDS:
-        if field.name in values and field.of in ("all", "some", kind.family):
-            value = values[field.name]
-            if problem := field.rule.problem(value):
-                yield f"{field.name} = {value}: {problem}"
-    if kind.is_penalised(section(values, "gan")):
-        for name in ("critic.norm", "critic.batch_norm"):
-            if values.get(name) in ("batch", True):
-                yield f"{name} = {values[name]}: {BATCH_NORM_REFUSED}"
-    yield from find_length_problems(values)
-    # A call must not be longer than the distance between two events of the loop.
-    call = values["train.steps_per_call"]
-    for name in ("train.log_steps", "train.sample_steps", "train.checkpoint_steps"):
-        if values[name] and call > 1 and values[name] % call:
-            multiple = f"must be a multiple of train.steps_per_call = {call}"
-            yield f"{name} = {values[name]}: {multiple}"
-
-
-def find_length_problems(values: Values) -> Iterator[str]:
-    """Yield a problem for each length that is given twice, or not at all."""
-    steps, epochs = values["train.num_steps"], values["train.num_epochs"]
-    if steps and epochs:
-        yield (
-            f"train.num_epochs = {epochs}: train.num_steps = {steps} is given too; set "
-            "one of them to 0"
-        )
-    if not steps and not epochs:
-        yield "train.num_steps = 0: must be 1 or more, or train.num_epochs be given"
-    for player in ("generator", "critic"):
-        name = f"optimizer.{player}."
-        is_given = [
-            any(values.get(f"{name}{part}_{unit}") for part in ("constant", "decay"))
-            for unit in ("steps", "epochs")
-        ]
-        if all(is_given):
-            yield (
-                f"{name}decay_epochs = {values[name + 'decay_epochs']}: constant and "
-                "decay are given in steps and in epochs; set one kind to 0"
-            )
 
 
 def section(values: Values, name: str) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from jaxgan import pixels
 from jaxgan.data import Dataset, Pair
 from jaxgan.data.formats import embedded
 from jaxgan.errors import UserError, unknown
-from jaxgan.experiment import Experiment, translation
+from jaxgan.experiment import Experiment, translation_family
 from jaxgan.experiment.feed import stack_examples
-from jaxgan.inference.sampling import TrainedRun, draw_samples, labels_in_turn
+from jaxgan.inference.drawing import TrainedRun, draw_samples, labels_in_turn
 from jaxgan.metrics.wasserstein import modes_covered, wasserstein_1
 
 NAMES = ("wasserstein", "modes", "psnr")
@@ -63,7 +63,7 @@ def psnr(run: TrainedRun, num_samples: int, pair: Pair) -> dict[str, Any]:
 
     Of held-out images, as floats in [-1, 1] (data range 2).
     """
-    images = translation.heldout_images(pair, num_samples)
+    images = translation_family.heldout_images(pair, num_samples)
     found = jax.jit(run.gan.evaluate)(run.state, images, jax.random.key(SEED))
     values = {n.removeprefix("heldout/"): float(v) for n, v in found.items()}
     return values | {"psnr_images": len(images.a)}

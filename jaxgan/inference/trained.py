@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxgan.errors import UserError, unknown
-from jaxgan.experiment import stored, translation
+from jaxgan.experiment import stored, translation_family
 from jaxgan.types import PyTree
 from jaxgan.weights import network_files
 from jaxgan.workdir import checkpoint_files
@@ -37,7 +37,7 @@ def network(
     folder = workdir / "checkpoints"
     step = checkpoint_files.sound_step(folder, step)
     shape = tuple(checkpoint_files.read_loop(folder, step)["shape"])
-    definition = translation.network_definition(experiment.values, player, shape)
+    definition = translation_family.network_definition(experiment.values, player, shape)
     about = {"player": player, "name": name, "network": definition}
     of_one: Any = {
         part: {name: tree} for part, tree in network_files.shapes(about).items()

@@ -6,8 +6,8 @@ import numpy as np
 from configs.wgan_gp import get_config
 from jaxgan import data
 from jaxgan.data.formats import embedded
-from jaxgan.experiment import build, latent
-from jaxgan.inference.sampling import draw_samples
+from jaxgan.experiment import build, latent_family
+from jaxgan.inference.drawing import draw_samples
 from jaxgan.metrics.wasserstein import modes_covered, wasserstein_1
 from jaxgan.runtime import devices
 
@@ -26,7 +26,7 @@ def trained():
     experiment = build(config)
     dataset = experiment.load_data()
     gan = experiment.gan(dataset.shape)
-    plan = latent.make_plan(experiment.values, len(dataset.train))
+    plan = latent_family.make_plan(experiment.values, len(dataset.train))
     key = jax.random.key(config.train.seed)
     state = jax.jit(gan.init)(key)
     train_steps = devices.compile_steps(gan, jax.devices()[:1])

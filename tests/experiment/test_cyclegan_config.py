@@ -10,7 +10,7 @@ import pytest
 
 from jaxgan.data import PairPlan
 from jaxgan.errors import UserError
-from jaxgan.experiment import build, translation, variants
+from jaxgan.experiment import build, translation_family, variants
 
 CONFIG = runpy.run_path(str(Path(__file__).parents[2] / "configs" / "cyclegan.py"))
 KEY = jax.random.key(0)
@@ -87,7 +87,7 @@ def test_an_epoch_of_horse2zebra_and_its_rate():
     plan = PairPlan(1067, 1334, batch_size=1, seed=0)
     assert build(settings).num_steps(plan) == 266_800
     values = build(settings).values
-    optimizer = translation.optimizer(values, "generator", plan.num_examples)
+    optimizer = translation_family.optimizer(values, "generator", plan.num_examples)
     first_steps = np.array([1, 100, 101, 200]) * 1334 - 1334
     rates = [float(optimizer.learning_rate(step)) for step in first_steps]
     np.testing.assert_allclose(

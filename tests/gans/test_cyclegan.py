@@ -30,7 +30,7 @@ from jax.extend.core import jaxprs_in_params
 
 from jaxgan import data, optim, penalties, pool, turns
 from jaxgan.errors import UserError
-from jaxgan.experiment import build, experiment, translation
+from jaxgan.experiment import build, experiment, translation_family
 from jaxgan.gans.cyclegan import cyclegan
 from jaxgan.gans.domains import Domains
 from jaxgan.models.translation import image_layers
@@ -516,7 +516,9 @@ def test_rate_of_each_epoch_is_upstreams(batch_size):
     config = small("horse2zebra", batch_size)
     last = data.PairPlan(1067, HORSES, batch_size, 0, True).steps(200) - 1
     for player in ("generator", "critic"):
-        rate = translation.optimizer(build(config).values, player, HORSES).learning_rate
+        rate = translation_family.optimizer(
+            build(config).values, player, HORSES
+        ).learning_rate
         rates = {}
         for epoch in (1, 100, 101, 102, 200, 201, 250):
             # The steps whose first example is the epoch's.
@@ -537,12 +539,12 @@ def test_rate_of_each_epoch_is_upstreams(batch_size):
 def test_rate_by_steps():
     schedule = {"constant_steps": 3, "decay_steps": 2}
     values = build(small(**both_optimizers(**schedule))).values
-    rate = translation.optimizer(values, "critic", HORSES)
+    rate = translation_family.optimizer(values, "critic", HORSES)
     rates = [float(rate.learning_rate(jnp.array(k))) for k in range(7)]
     expected = [1, 1, 1, 2 / 3, 1 / 3, 0, 0]
     assert rates == pytest.approx([2e-4 * x for x in expected])
     constant = small(**both_optimizers(constant_steps=0, decay_steps=0))
-    rate = translation.optimizer(build(constant).values, "critic", HORSES)
+    rate = translation_family.optimizer(build(constant).values, "critic", HORSES)
     assert rate.learning_rate(jnp.array(10**9)) == 2e-4
 
 

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from jaxgan import optim, penalties, turns
 from jaxgan.errors import UserError
-from jaxgan.experiment import build, experiment, latent
+from jaxgan.experiment import build, experiment, latent_family
 from jaxgan.experiment import variants as configs
 from jaxgan.gans.players import Players
 from jaxgan.gans.wgan_gp import wgan_gp
@@ -178,8 +178,8 @@ def spied_run(monkeypatch, config, **arguments):
         spies.append(Spy(original(*arguments)))
         return spies[-1].players
 
-    original = latent.networks
-    monkeypatch.setattr(latent, "networks", spied)
+    original = latent_family.networks
+    monkeypatch.setattr(latent_family, "networks", spied)
     result = train(config, **arguments)
     jax.effects_barrier()
     return spies[0], result

@@ -14,8 +14,8 @@ from ml_collections import ConfigDict
 from helpers.cyclegans import drawn_state
 from jaxgan import optim
 from jaxgan.experiment import build
-from jaxgan.experiment import latent as latent_family
-from jaxgan.experiment import translation as translation_family
+from jaxgan.experiment import latent_family as latent_family
+from jaxgan.experiment import translation_family as translation_family
 from jaxgan.models import latent, layers
 from jaxgan.models.translation import image_layers, resnet
 from jaxgan.runtime import devices
