@@ -280,4 +280,4 @@ def test_a_training_checkpoint_with_its_optimizer_is_refused(tmp_path, capsys):
     assert convert.main(flags) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "save net.state_dict() alone" in error
+    assert "net.state_dict()" in error
