@@ -16,7 +16,7 @@ from absl import flags
 
 
 def define(values: flags.FlagValues) -> None:
-    """Define the verb's flags."""
+    """Define the command's flags."""
     flags.DEFINE_string(
         "input",
         None,
@@ -45,7 +45,7 @@ def define(values: flags.FlagValues) -> None:
     )
 
 
-def verb(values: flags.FlagValues) -> int:
+def command(values: flags.FlagValues) -> int:
     """Read, convert and write; returns 0."""
     from jaxgan.weights import official_networks
 
@@ -162,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Convert weights; returns the exit code."""
     from jaxgan import cli
 
-    return cli.run(verb, define, __doc__ or "", argv)
+    return cli.run(command, define, __doc__ or "", argv)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def define(values: flags.FlagValues) -> None:
-    """Define the verb's flags."""
+    """Define the command's flags."""
     flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
     flags.DEFINE_string(
         "weights",
@@ -44,7 +44,7 @@ def define(values: flags.FlagValues) -> None:
     )  # fmt: skip
 
 
-def verb(values: flags.FlagValues) -> int:
+def command(values: flags.FlagValues) -> int:
     """Translate the images; returns the exit code.
 
     0: all were translated; 2: not all; 128 + N: stopped by signal N.
@@ -174,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Translate images; returns the exit code."""
     from jaxgan import cli
 
-    return cli.run(verb, define, __doc__ or "", argv)
+    return cli.run(command, define, __doc__ or "", argv)
 
 
 if __name__ == "__main__":

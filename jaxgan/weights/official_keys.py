@@ -95,7 +95,7 @@ def leaves(definition: Definition) -> dict[str, Leaf]:
 
 
 def unchanged(array: np.ndarray) -> np.ndarray:
-    """Return an array that both store alike."""
+    """Return an array that PyTorch and we store alike."""
     return array
 
 
@@ -139,8 +139,8 @@ def conv_and_norm(
 ) -> Iterator[Layer]:
     """Yield a convolution that a norm follows, and the norm where it has weights.
 
-    In the official code the norm is the next module. Our path of it is `norm_path`, or
-    else the convolution's with '_norm'. Only a convolution before InstanceNorm has a
+    In the official code the norm is the next module. Our path of the norm is
+    `norm_path`, or else that of the convolution with '_norm' added. Only a convolution before InstanceNorm has a
     bias (`use_bias` in models/networks.py).
     """
     yield conv._replace(bias=definition["norm"] == "instance")

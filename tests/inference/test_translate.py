@@ -129,7 +129,7 @@ def test_identity_keeps_every_level(dtype, channels):
     np.testing.assert_array_equal(found, np.iinfo(dtype).max - pixels)
 
 
-def test_continuation_reflects_right_and_below():
+def test_padding_reflects_right_and_below():
     image = np.arange(9 * 10).reshape(9, 10, 1)
     found = pad_by_reflection(image, 4)
     assert found.shape == (12, 12, 1)
@@ -140,7 +140,7 @@ def test_continuation_reflects_right_and_below():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2), (5, 70)])
-def test_images_smaller_than_their_continuation(size):
+def test_images_smaller_than_their_padding(size):
     image = np.arange(size[0] * size[1]).reshape(*size, 1)
     found = pad_by_reflection(image, 32)
     assert [side % 32 for side in found.shape[:2]] == [0, 0]
@@ -156,7 +156,7 @@ def test_images_smaller_than_their_continuation(size):
     np.testing.assert_array_equal(apply(Picture(pixels)).pixels, pixels)
 
 
-def test_translation_is_the_crop_of_that_of_the_continued_image(file):
+def test_translation_is_the_crop_of_that_of_the_padded_image(file):
     apply = Translator(load_from_file(file), print)
     images = RNG.uniform(-1, 1, (37, 50, 3)).astype(np.float32)
     padded = np.pad(images, [(0, 3), (0, 2), (0, 0)], mode="reflect")
@@ -428,9 +428,7 @@ def run(tmp_path_factory):
     return folder, averages
 
 
-def test_a_run_is_translated_by_its_moving_average(
-    run, tmp_path, capsys, plain_convolutions
-):
+def test_a_run_is_translated_by_its_moving_average(run, tmp_path, capsys):
     folder, averages = run
     for name, flags, step in (("a2b", [], 3), ("b2a", ["--step=0"], 0)):
         found = load_from_run(folder, name, step if flags else None)

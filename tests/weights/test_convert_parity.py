@@ -144,7 +144,7 @@ def test_networks_make_torchs_outputs_and_return_unchanged(case, tmp_path):
 
 
 def test_translations_are_torchs(tmp_path):
-    """Of .pth and .safetensors alike, through what the verb `translate` calls."""
+    """Of .pth and .safetensors alike, through what the command `translate` calls."""
     network = official.randomise(official.ResnetGenerator(3, 4, 1)).eval()
     files = [tmp_path / "latest_net_G_A.pth", tmp_path / "a2b.safetensors"]
     torch.save(network.state_dict(), files[0], **OLD)
