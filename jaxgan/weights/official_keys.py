@@ -140,8 +140,8 @@ def conv_and_norm(
     """Yield a convolution that a norm follows, and the norm where it has weights.
 
     In the official code the norm is the next module. Our path of the norm is
-    `norm_path`, or else that of the convolution with '_norm' added. Only a convolution before InstanceNorm has a
-    bias (`use_bias` in models/networks.py).
+    `norm_path`, or else that of the convolution with '_norm' added. Only a convolution
+    before InstanceNorm has a bias (`use_bias` in models/networks.py).
     """
     yield conv._replace(bias=definition["norm"] == "instance")
     if definition["norm"] == "batch":

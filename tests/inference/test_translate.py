@@ -12,9 +12,8 @@ import pytest
 from PIL import Image
 
 from configs.cyclegan import get_config
-from jaxgan import translate
+from jaxgan import experiment, translate
 from jaxgan.errors import UserError
-from jaxgan.experiment import build
 from jaxgan.files import image_files, image_folders
 from jaxgan.files.image_files import Picture
 from jaxgan.inference.translation import (
@@ -26,7 +25,7 @@ from jaxgan.inference.translation import (
 )
 from jaxgan.models import translation
 from jaxgan.weights import network_files, official_networks, torch_files
-from jaxgan.workdir import checkpoint_manager
+from jaxgan.workdir import checkpoint_files, checkpoint_manager
 
 RNG = np.random.default_rng(0)
 NETWORK = {
@@ -415,15 +414,17 @@ def run(tmp_path_factory):
     config.critic.width = 4
     config.gan.update(ema_decay=0.9, pool_size=1)
     config.train.precision = "bfloat16"
-    (folder / "config.json").write_text(build(config).json)
-    gan = build(config).gan((32, 32, 3))
+    trained = experiment.build(config)
+    (folder / "config.json").write_text(trained.json)
+    gan = trained.gan((32, 32, 3))
     shapes = jax.eval_shape(gan.init, jax.random.key(0))
     checkpoints = checkpoint_manager.Checkpoints(folder / "checkpoints", keep=2)
     averages = {}
     for step in (0, 3):
         state = randomly(shapes)
         averages[step] = state.memory["average"]
-        checkpoints.save(step, state, {"shape": [32, 32, 3]})
+        arrays = checkpoint_files.to_arrays(state)
+        checkpoints.save(step, arrays, {"shape": [32, 32, 3]})
     checkpoints.close()
     return folder, averages
 

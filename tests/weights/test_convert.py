@@ -10,10 +10,10 @@ import safetensors.numpy
 from flax.traverse_util import flatten_dict
 from helpers import cyclegans
 
-from jaxgan import convert
+from jaxgan import convert, experiment
 from jaxgan.errors import UserError
-from jaxgan.experiment import build
 from jaxgan.weights import network_files, official_keys, official_networks, torch_files
+from jaxgan.workdir import checkpoint_files
 from jaxgan.workdir.checkpoint_manager import Checkpoints
 
 RESNET = {
@@ -414,15 +414,15 @@ def test_a_folder_of_weights(tmp_path):
 
 def run_of(tmp_path, **fields):
     """Write a CycleGAN's run at step 7; returns its workdir and state."""
-    config = cyclegans.small(**fields)
-    gan = build(config).gan(cyclegans.SHAPE)
-    state = cyclegans.drawn_state(gan)
+    run = experiment.build(cyclegans.small(**fields))
+    state = cyclegans.drawn_state(run.gan(cyclegans.SHAPE))
     if "average" in state.memory:
         average = jax.tree.map(lambda x: x + 1, state.memory["average"])
         state = state.replace(memory=state.memory | {"average": average})
-    (tmp_path / "config.json").write_text(build(config).json)
+    (tmp_path / "config.json").write_text(run.json)
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=1)
-    checkpoints.save(7, state, {"shape": list(cyclegans.SHAPE), "num_classes": 0})
+    arrays = checkpoint_files.to_arrays(state)
+    checkpoints.save(7, arrays, {"shape": list(cyclegans.SHAPE), "num_classes": 0})
     checkpoints.close()
     return tmp_path, state
 
@@ -471,7 +471,7 @@ def test_the_moving_average_of_a_run_and_its_unet(tmp_path, monkeypatch):
 
 def test_a_run_of_another_gan(tmp_path, capsys):
     config = runpy.run_path("configs/wgan_gp.py")["get_config"]("")
-    (tmp_path / "config.json").write_text(build(config).json)
+    (tmp_path / "config.json").write_text(experiment.build(config).json)
     flags = [f"--input={tmp_path}", "--network=a2b", f"--output={tmp_path / 'x.pth'}"]
     assert convert.main(flags) == 2
     assert f"{tmp_path}: a run of wgan_gp" in capsys.readouterr().err
