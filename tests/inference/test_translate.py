@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs.cyclegan import get_config
+from configs import cyclegan, wgan_gp
 from jaxgan import experiment, translate
 from jaxgan.errors import UserError
 from jaxgan.files import image_files, image_folders
@@ -407,7 +407,7 @@ def run(tmp_path_factory):
     With BatchNorm and in bfloat16, after training steps that were never made.
     """
     folder = tmp_path_factory.mktemp("run")
-    config = get_config()
+    config = cyclegan.get_config()
     config.generator = {**NETWORK}
     del config.generator.channels
     config.generator.norm = "batch"
@@ -487,7 +487,8 @@ def places(file, run, tmp_path_factory):
     image_files.write(folder / "a.png", Picture(noise(8, 8)))
     (folder / "empty").mkdir()
     (folder / "other").mkdir()
-    (folder / "other" / "config.json").write_text('{"gan": {"name": "wgan_gp"}}')
+    config = experiment.build(wgan_gp.get_config())
+    (folder / "other" / "config.json").write_text(config.json)
     network_files.save(folder / "two.safetensors", *made_up(channels=2))
     options = {"width": 4, "norm": "none", "initializer": "normal", "gain": 0.02}
     pixel = {"name": "pixel", "num_layers": 3, **options}
