@@ -5,10 +5,10 @@ module. This unpickler executes only the opcodes that PyTorch's `save` of a stat
 has ever written. It imports nothing: the few classes and functions that a state_dict
 names are replaced by stand-ins that describe tensors.
 
-It builds on the standard library's Unpickler, in the form that is written in Python:
-there, opcodes can be replaced. The form in C would build a dictionary from keys of any
-type (whose hashes a forged file can make collide) and its memo is an array as long as
-the file says (2^31 entries: out of memory).
+It builds on `pickle._Unpickler`, the standard library's Unpickler in the form that is
+written in Python, because its opcodes can be replaced. The form in C is not safe. It
+hashes dictionary keys of any type: a tuple of tuples, 40 deep, took more than 20 s. Its
+memo is an array as long as the largest index in the file: 2^32 - 1 was a MemoryError.
 """
 
 import io
