@@ -1,4 +1,4 @@
-"""One network of a CycleGAN's run, read from its workdir alone."""
+"""One trained network of a CycleGAN, read from the workdir of its run."""
 
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,19 @@ from jaxgan.workdir import checkpoint_files
 def network(
     workdir: Path, name: str, step: int | None = None
 ) -> tuple[PyTree, dict[str, Any], int]:
-    """Return a network's variables, what it is (as in `weights`), and its step.
+    """Return (variables, about, step) of one network of a run.
 
-    A generator's are the moving average where the run keeps one.
+    `variables` and `about` are those of `weights.network_files`. A generator's
+    variables are its moving average if the run keeps one.
 
     Args:
-        workdir: of the run; its data is not needed.
+        workdir: folder of the run; its data is not needed.
         name: 'a2b', 'b2a', 'a' or 'b'.
-        step: of the checkpoint; the newest sound one if None.
+        step: step of the checkpoint; None is the newest undamaged one.
 
     Raises:
-        UserError: no CycleGAN's run, no such network or checkpoint, or a damaged one.
+        UserError: the run is not a CycleGAN's, there is no such network or checkpoint,
+            or the checkpoint is damaged.
     """
     experiment = stored.load(workdir)
     if experiment.family != "translation":
@@ -39,12 +41,13 @@ def network(
     shape = tuple(checkpoint_files.read_loop(folder, step)["shape"])
     definition = translation_family.network_definition(experiment.values, player, shape)
     about = {"player": player, "name": name, "network": definition}
-    of_one: Any = {
+    # Only this network's part of the checkpoint is read.
+    shapes: Any = {
         part: {name: tree} for part, tree in network_files.shapes(about).items()
     }
     average = player == "generator" and experiment.has_average
-    like: Any = {"memory": {"average": of_one}} if average else {player: of_one}
-    state: Any = checkpoint_files.read(folder, step, like, partial=True)[0]
-    found = state["memory"]["average"] if average else state[player]
-    variables = {part: tree[name] for part, tree in found.items()}
+    wanted: Any = {"memory": {"average": shapes}} if average else {player: shapes}
+    state: Any = checkpoint_files.read(folder, step, wanted, partial=True)[0]
+    networks = state["memory"]["average"] if average else state[player]
+    variables = {part: tree[name] for part, tree in networks.items()}
     return variables, about, step
