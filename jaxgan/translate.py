@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 if TYPE_CHECKING:
-    from jaxgan.inference.translation import Generator
+    from jaxgan.inference.generators import Generator
 
 
 def define(values: flags.FlagValues) -> None:
@@ -51,7 +51,7 @@ def command(values: flags.FlagValues) -> int:
     """
     from jaxgan import cli
     from jaxgan.files import image_folders
-    from jaxgan.inference import translation
+    from jaxgan.inference import generators
     from jaxgan.runtime.signals import StopSignals
 
     check_flags(values)
@@ -63,8 +63,8 @@ def command(values: flags.FlagValues) -> int:
         # reported at once.
         output.mkdir(parents=True, exist_ok=True)
         with Progress(len(targets)) as progress:
-            outcome = translation.translate_files(
-                translation.Translator(generator, progress.say),
+            outcome = generators.translate_files(
+                generators.Translator(generator, progress.say),
                 targets,
                 progress.advance,
                 lambda: signals.received != 0,
@@ -116,12 +116,12 @@ def check_flags(values: flags.FlagValues) -> None:
 def load_generator(values: flags.FlagValues) -> "Generator":
     """Return the generator that the flags name."""
     from jaxgan import cli
-    from jaxgan.inference import translation
+    from jaxgan.inference import generators
 
     if values.workdir:
         workdir = cli.parse_workdir(values.workdir)
-        return translation.load_from_run(workdir, values.direction, values.step)
-    return translation.load_from_file(Path(values.weights), values.direction)
+        return generators.load_from_run(workdir, values.direction, values.step)
+    return generators.load_from_file(Path(values.weights), values.direction)
 
 
 def say(text: str) -> None:

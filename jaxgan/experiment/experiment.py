@@ -128,6 +128,13 @@ class Experiment:
         dtype = jnp.bfloat16 if self.precision == "bfloat16" else None
         return family.networks(self.values, shape, num_classes, axis_name, dtype)
 
+    def network_definition(self, player: str, shape: tuple[int, ...]) -> dict[str, Any]:
+        """Return the arguments of a player's module, as files of weights have them.
+
+        Of a GAN that translates images of `shape` (h, w, c).
+        """
+        return translation_family.network_definition(self.values, player, shape)
+
     def gan(
         self,
         shape: tuple[int, ...],

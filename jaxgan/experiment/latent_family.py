@@ -51,6 +51,7 @@ def feed(
     plan = make_plan(values, len(dataset.train))
     count = min(values["eval.heldout_examples"], len(dataset.heldout))
     heldout = stack_examples(dataset.heldout, np.arange(count))
+    num_classes = dataset.num_classes if values["gan.conditional"] else 0
     count = NUM_POINTS if len(dataset.shape) == 1 else NUM_SAMPLES
 
     def picture(drawn: dict[str, Any]) -> np.ndarray:
@@ -69,7 +70,7 @@ def feed(
             process_count=process_count,
         ),
         heldout=heldout,
-        fixed=LatentInputs(sample_labels(values, dataset.num_classes, count)),
+        fixed=LatentInputs(classes_in_turn(num_classes, count)),
         picture=picture,
         about=f"{len(dataset.train):,} training and {len(dataset.heldout):,} held-out "
         f"examples of shape {dataset.shape}",
@@ -77,10 +78,9 @@ def feed(
     )
 
 
-def sample_labels(values: Values, num_classes: int, count: int) -> np.ndarray:
+def classes_in_turn(num_classes: int, count: int) -> np.ndarray:
     """Return labels int32 [count]: the classes in turn, or zeros without classes."""
-    classes = num_classes if values["gan.conditional"] else 1
-    return (np.arange(count) % classes).astype(np.int32)
+    return (np.arange(count) % max(1, num_classes)).astype(np.int32)
 
 
 def networks(

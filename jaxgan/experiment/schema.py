@@ -22,8 +22,6 @@ from jaxgan.gans import GANS
 from jaxgan.gans.cyclegan import ADVERSARIAL
 
 Values = Mapping[str, Any]  # {'section.field': value}
-
-
 REQUIRED = object()  # stands for: the config must have the field
 
 
@@ -230,17 +228,13 @@ def may_change_on_resume(name: str) -> bool:
 
 
 def help_lines() -> list[str]:
-    """Return a line for each field: its name and its help."""
-    return [f"  --config.{name}: {text}" for name, text in described_fields().items()]
-
-
-def described_fields() -> dict[str, str]:
-    """Return {field: help, and the names that it may have}."""
-    found: dict[str, str] = {}
+    """Return a line for each field: its name, its help, and the names that it takes."""
+    lines: dict[str, str] = {}
     for field in FIELDS:
         names = f": {field.rule.words}" if isinstance(field.rule, Choice) else ""
-        found[field.name] = found.get(field.name, field.help) + names
-    return found
+        line = lines.get(field.name, f"  --config.{field.name}: {field.help}")
+        lines[field.name] = line + names
+    return list(lines.values())
 
 
 def as_markdown() -> str:

@@ -11,7 +11,8 @@ import numpy as np
 
 from jaxgan import keys, pixels
 from jaxgan.errors import UserError
-from jaxgan.experiment import Experiment, latent_family, stored
+from jaxgan.experiment import Experiment, stored
+from jaxgan.experiment.latent_family import classes_in_turn
 from jaxgan.files import pictures, storage
 from jaxgan.gans.players import Players
 from jaxgan.runtime import precision
@@ -93,7 +94,7 @@ def draw_samples(
 
 def labels_in_turn(run: TrainedRun, count: int) -> np.ndarray:
     """Return labels int32 [count]: the run's classes in turn, zeros without classes."""
-    return latent_family.sample_labels(run.experiment.values, run.num_classes, count)
+    return classes_in_turn(run.players().num_classes, count)
 
 
 def parse_labels(

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxgan.errors import UserError, unknown
-from jaxgan.experiment import stored, translation_family
+from jaxgan.experiment import stored
 from jaxgan.types import PyTree
 from jaxgan.weights import network_files
 from jaxgan.workdir import checkpoint_files
@@ -39,7 +39,7 @@ def network(
     folder = workdir / "checkpoints"
     step = checkpoint_files.sound_step(folder, step)
     shape = tuple(checkpoint_files.read_loop(folder, step)["shape"])
-    definition = translation_family.network_definition(experiment.values, player, shape)
+    definition = experiment.network_definition(player, shape)
     about = {"player": player, "name": name, "network": definition}
     # Only this network's part of the checkpoint is read.
     shapes: Any = {

@@ -16,7 +16,7 @@ from jaxgan import experiment, translate
 from jaxgan.errors import UserError
 from jaxgan.files import image_files, image_folders
 from jaxgan.files.image_files import Picture
-from jaxgan.inference.translation import (
+from jaxgan.inference.generators import (
     Generator,
     Translator,
     load_from_file,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxgan import convert
-from jaxgan.inference import translation
+from jaxgan.inference import generators
 from jaxgan.weights import network_files, torch_files
 
 torch = pytest.importorskip("torch", reason="needs the extra `parity`")
@@ -153,8 +153,8 @@ def test_translations_are_torchs(tmp_path):
     with torch.no_grad():
         given = torch.from_numpy(image.transpose(2, 0, 1)[None])
         wanted = network(given)[0].numpy().transpose(1, 2, 0)
-    generators = [translation.load_from_file(file) for file in files]
-    translator = translation.Translator(generators[0], print)
+    generators = [generators.load_from_file(file) for file in files]
+    translator = generators.Translator(generators[0], print)
     made = [translator.translate(image)]
     translator.generator = generators[1]  # compiled once for both
     made.append(translator.translate(image))
