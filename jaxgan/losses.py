@@ -119,3 +119,13 @@ def classifier_cross_entropy(
     # images for the critic and on generated ones for the generator.
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return jnp.mean(losses)
+
+
+# The adversarial losses by name: (real scores, fake scores) -> the critic's loss, and
+# fake scores -> the generator's. 'wgan_gp' has WGAN's, with a penalty beside them.
+ADVERSARIAL = {
+    "lsgan": (least_squares_critic, least_squares_generator),
+    "vanilla": (cross_entropy_critic, cross_entropy_generator),
+    "wasserstein": (wasserstein_critic, wasserstein_generator),
+    "wgan_gp": (wasserstein_critic, wasserstein_generator),
+}

@@ -120,8 +120,8 @@ def dragan(
     DRAGAN (arXiv 1705.07215v5) equation 1. There the covariance c I has c ~ 10, the
     weight is ~ 10 and the target 1.
 
-    Args: as `gradient_penalty`'s, but that `fake` is not used, and `noise_variance` is
-        c, >= 0, in squared units of the examples.
+    Arguments are those of `gradient_penalty`; of real and fake [b, ...] only the real
+    examples are used. `noise_variance` is c, >= 0, in squared units of the examples.
     """
     del fake
     real = promote_to_float32(real)
@@ -157,7 +157,7 @@ def r1(
 
 
 def norm_penalty(norms: Float[Array, " b"], target: float, one_sided: bool) -> Penalty:
-    """Return E (norm / target - 1)^2, only of norms above the target if one-sided."""
+    """Return E (norm / target - 1)^2 of norms [b]; one-sided, of those above target."""
     distance = norms / target - 1
     if one_sided:
         distance = jnp.maximum(distance, 0)

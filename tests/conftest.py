@@ -1,4 +1,8 @@
-"""Every test runs on eight virtual CPU devices, with types checked as they run."""
+"""Every test runs on eight virtual CPU devices, with types checked as they run.
+
+Also on a machine with a GPU or TPU: tests marked `accelerator` start processes of their
+own there.
+"""
 
 import os
 
@@ -6,10 +10,13 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
+ACCELERATOR = os.environ.get("JAX_PLATFORMS", "")  # as it was asked for outside
+jax.config.update("jax_platforms", "cpu")
+os.environ["JAX_PLATFORMS"] = "cpu"  # for the processes that tests start
 FLAGS = "--xla_force_host_platform_device_count=8"
 if jax.__version_info__ < (0, 11):
-    # Halves the time that compiling takes; jax 0.11 no longer knows it. Processes of
-    # their own, as users start them, go without.
+    # Halves the time that compiling takes; jax 0.11 no longer knows it. Processes that
+    # tests start as users do go without it.
     FLAGS += " --xla_cpu_use_fusion_emitters=false"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
 
@@ -24,8 +31,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 @pytest.fixture
 def plain_convolutions(monkeypatch):
-    """Have every convolution be one, as on a GPU: programs that compile faster.
+    """Use one XLA convolution for each, as on a GPU: programs that compile faster.
 
-    On a CPU the models split some (jaxgan/models/convolutions/strided.py).
+    On a CPU the models divide some of them (jaxgan/models/convolutions/strided.py).
     """
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

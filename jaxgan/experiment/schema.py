@@ -19,7 +19,7 @@ from jaxgan.experiment.rules import (
     Rule,
 )
 from jaxgan.gans import GANS
-from jaxgan.gans.cyclegan import ADVERSARIAL
+from jaxgan.losses import ADVERSARIAL
 
 Values = Mapping[str, Any]  # {'section.field': value}
 REQUIRED = object()  # stands for: the config must have the field

@@ -46,14 +46,6 @@ from jaxgan.turns import (
 )
 from jaxgan.types import Array, Batch, Gan, GanState, Key, Optimizer, PyTree
 
-# (real scores, fake scores) -> the critic's loss; fake scores -> the generator's.
-ADVERSARIAL: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
-    "lsgan": (losses.least_squares_critic, losses.least_squares_generator),
-    "vanilla": (losses.cross_entropy_critic, losses.cross_entropy_generator),
-    "wasserstein": (losses.wasserstein_critic, losses.wasserstein_generator),
-    "wgan_gp": (losses.wasserstein_critic, losses.wasserstein_generator),
-}
-
 
 def cyclegan(
     domains: Domains,
@@ -77,7 +69,7 @@ def cyclegan(
         domains: the four networks.
         generator_optimizer: of both generators; Adam(2e-4, 0.5, 0.999) in the paper.
         critic_optimizer: of both critics; likewise.
-        adversarial: a key of ADVERSARIAL. 'lsgan' is the paper's.
+        adversarial: a key of `losses.ADVERSARIAL`; 'lsgan' is the paper's.
         cycle_weight_a: of |G_b2a(G_a2b(a)) - a|, 10 in the paper.
         cycle_weight_b: of |G_a2b(G_b2a(b)) - b|.
         identity_weight: relative to the cycle weights: 0.5 with a cycle weight of 10
@@ -95,14 +87,13 @@ def cyclegan(
         penalty = None
     axis, parts = domains.axis_name, accumulate_steps
     weights = {"a": cycle_weight_a, "b": cycle_weight_b, "identity": identity_weight}
-    of_generator = generator_loss(domains, ADVERSARIAL[adversarial][1], weights)
-    of_critic = critic_loss(
-        domains, ADVERSARIAL[adversarial][0], penalty, penalty_weight
-    )
+    for_critics, for_generators = losses.ADVERSARIAL[adversarial]
+    of_generators = generator_loss(domains, for_generators, weights)
+    of_critics = critic_loss(domains, for_critics, penalty, penalty_weight)
     turns = [
-        turn("generator", of_generator, generator_optimizer, axis, parts),
+        turn("generator", of_generators, generator_optimizer, axis, parts),
         remember_fakes(pool_size, axis),
-        turn("critic", of_critic, critic_optimizer, axis, parts),
+        turn("critic", of_critics, critic_optimizer, axis, parts),
     ]
     if clips:
         turns.append(clip_weights(clip))
@@ -111,9 +102,8 @@ def cyclegan(
 
     def init(key: Key) -> GanState:
         state = initial_state(domains, key, generator_optimizer, critic_optimizer)
-        memory = {
-            "pool": {d: pool.empty_pool(pool_size, domains.shape) for d in CRITICS}
-        }
+        pools = {d: pool.empty_pool(pool_size, domains.shape) for d in CRITICS}
+        memory = {"pool": pools}
         if ema_decay:
             memory["average"] = generator_variables(state)
         if clips:

@@ -172,7 +172,10 @@ def translate_images(
 def sample_function(
     domains: Domains,
 ) -> Callable[[GanState, DomainImages, Key], dict[str, Array]]:
-    """Return a Gan's `sample`: `translate_images`, which draws nothing from the key."""
+    """Return a Gan's `sample`: `translate_images` of images [n, h, w, c].
+
+    It draws nothing from the key.
+    """
     single = domains.without_axis()
     return lambda state, images, key: translate_images(single, state, images)
 
@@ -182,8 +185,9 @@ def evaluate_function(
 ) -> Callable[[GanState, DomainImages, Key], Metrics]:
     """Return a Gan's `evaluate`: the PSNR of translations and of the identity, in dB.
 
-    Where the truth of the images is known: heldout/psnr_a2b, heldout/psnr_b2a,
-    heldout/psnr_identity_a2b and heldout/psnr_identity_b2a. {} otherwise.
+    Scalars [] where the truth of the images is known: heldout/psnr_a2b,
+    heldout/psnr_b2a, heldout/psnr_identity_a2b and heldout/psnr_identity_b2a. {}
+    otherwise.
     """
     single = domains.without_axis()
 

@@ -235,7 +235,7 @@ def assemble(
         }
 
     def evaluate(state: GanState, batch: Batch, key: Key) -> dict[str, Array]:
-        """Return heldout/wasserstein, E D(real) - E D(fake) on held-out examples."""
+        """Return heldout/wasserstein [], E D(real) - E D(fake) on held-out examples."""
         index = jnp.arange(batch["image"].shape[0])
         real = single.decode(batch | {"index": index}, key)
         latents = single.draw_latents(key, index)
