@@ -170,7 +170,7 @@ def example_indices(examples: Examples) -> Index:
 
 
 def promote_to_float32(x: Array) -> Array:
-    """Return `x` in float32, or in float64 where it is float64; the same shape."""
+    """Return `x` [...] in float32, or in float64 where it is float64."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
