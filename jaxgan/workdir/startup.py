@@ -53,10 +53,10 @@ def hold_workdir(workdir: Path, fields: dict[str, Any], link: Link) -> Iterator[
             if link.first:
                 if (workdir / "config.json").exists():
                     stored.check_same_run(stored.load(workdir).fields, fields)
-                word = stack.enter_context(lock.locked(workdir))
+                word = stack.enter_context(lock.hold_lock(workdir))
         word = link.exchange(word)[0]
         with link.together():
-            if not lock.seen(workdir, word):
+            if not lock.is_lock_visible(workdir, word):
                 raise UserError(
                     f"--workdir = {workdir}: what process 0 writes there is not seen "
                     "here; all need the same folder, or gs://..."
