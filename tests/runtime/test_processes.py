@@ -50,23 +50,25 @@ cli.end(lambda: code)
 """
 SLOWLY = """
 import sys, time
-from jaxgan import cli, main, processes
-leave = processes.Link.leave
+from jaxgan import cli, main
+from jaxgan.runtime.processes import Link
+announce_end = Link.announce_end
 def late(link, *arguments):
-    leave(link, *arguments)
+    announce_end(link, *arguments)
     time.sleep(0 if link.first else 1)
-processes.Link.leave = late
+Link.announce_end = late
 cli.end(main.main)
 """
 FAILING = """
 import errno, os
-from jaxgan import cli, main, saving
-write = saving.write_sums
+from jaxgan import cli, main
+from jaxgan.workdir import checkpoint_manager
+write = checkpoint_manager.write_checksums
 def fail(path):
     if path.name == "10":
         raise OSError(errno.EIO, os.strerror(errno.EIO))
     write(path)
-saving.write_sums = fail
+checkpoint_manager.write_checksums = fail
 cli.end(main.main)
 """
 
@@ -225,7 +227,7 @@ def test_hardware_that_numbers_its_processes_otherwise(undisturbed, tmp_path):
     assert [code for code, *_ in both] == [0, 0], both
     assert final_bytes(workdir, LAST) == final_bytes(undisturbed / "run", LAST)
     assert lines(workdir) == lines(undisturbed / "run")
-    assert checksums.damage(workdir / "checkpoints" / str(LAST)) is None
+    assert checksums.find_damage(workdir / "checkpoints" / str(LAST)) is None
     assert checkpoint_files.read_loop(workdir / "checkpoints", LAST)["digest"]
 
 

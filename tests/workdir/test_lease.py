@@ -12,7 +12,7 @@ from helpers import cloud
 
 from jaxgan.errors import UserError
 from jaxgan.files import storage
-from jaxgan.workdir import lease
+from jaxgan.workdir import atomic_files, lease
 
 ONE, TWO = "process 1 on here, a", "process 2 on there, b"
 
@@ -40,7 +40,9 @@ def exits(monkeypatch):
 
 def file_at(path):
     """Return the file of a lease."""
-    kind = lease.BucketObject if storage.is_remote(path) else lease.LocalFile
+    kind = (
+        atomic_files.BucketObject if storage.is_remote(path) else atomic_files.LocalFile
+    )
     return kind(path)
 
 
@@ -197,7 +199,7 @@ def test_a_file_system_without_hard_links(tmp_path, monkeypatch):
 def test_a_bucket_that_takes_no_lock_is_said_in_one_line():
     bucket = cloud.bucket()
     path = epath.Path(bucket) / ".lock"
-    create = lease.BucketObject.overwrite
+    create = atomic_files.BucketObject.overwrite
 
     def closed(file, *arguments):
         cloud.server().refusals[bucket.removeprefix("gs://")] = 403, "not yours"
@@ -205,7 +207,7 @@ def test_a_bucket_that_takes_no_lock_is_said_in_one_line():
             create(file, *arguments)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(lease.BucketObject, "overwrite", closed)
+        patched.setattr(atomic_files.BucketObject, "overwrite", closed)
         with (
             pytest.raises(storage.WriteFailed, match=r"no access .*not yours"),
             lease.hold_lease(path, ONE),
