@@ -173,7 +173,7 @@ def undisturbed(tmp_path_factory):
 
 
 def kill_and_start_again(whole, workdir, lost):
-    """Kill a process of a run like `whole`; once resumed it ends with the same bytes."""
+    """Kill a process of a run like `whole`; resumed, it ends with equal bytes."""
     config = config_of(whole)
     processes = start(workdir, config)
     wait_for_step(10, workdir, processes)
