@@ -56,7 +56,7 @@ jax.distributed.initialize = lambda address, count, index, **options: initialize
 )
 code = main.main()
 assert jax.process_index() == int(sys.argv[-1] == "--process_id=0")
-cli.end(lambda: code)
+cli.exit_process(lambda: code)
 """
 ENDING_SLOWLY = """
 import sys, time
@@ -67,7 +67,7 @@ def late(link, *arguments):
     announce_end(link, *arguments)
     time.sleep(0 if link.first else 1)
 Link.announce_end = late
-cli.end(main.main)
+cli.exit_process(main.main)
 """
 DISK_FAILS = """
 import errno, os
@@ -79,7 +79,7 @@ def fail(path):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
     write(path)
 checkpoint_manager.write_checksums = fail
-cli.end(main.main)
+cli.exit_process(main.main)
 """
 
 
