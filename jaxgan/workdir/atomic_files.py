@@ -138,14 +138,15 @@ class BucketObject:
         """
         try:
             self.overwrite(Version(None), text)
-        except Exception as error:  # of gcsfs, google.auth, aiohttp and requests
+        except Exception as error:  # gcsfs, google.auth, aiohttp or requests raise it
             raise storage.WriteFailed(
                 f"{self._path}: could not be written ({buckets.reason(error)})"
             ) from error
 
     def overwrite(self, found: Version, text: str) -> None:
         """Write the object if it still has the generation of `found`."""
-        # gcsfs's own pipe_file knows of no generation but 0 (mode="create").
+        # A request of the JSON API itself, because gcsfs.pipe_file can name only
+        # generation 0 (mode="create").
         url = self._client.base.replace("/storage/", "/upload/storage/", 1)
         # gcsfs sends a request again when the answer was lost. Then the server refuses
         # the second one, because of the first: so only reading tells who has it.
