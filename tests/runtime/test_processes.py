@@ -246,7 +246,7 @@ def test_hardware_that_numbers_the_processes_in_another_way(undisturbed, tmp_pat
 def test_a_signal_to_one_saves_the_same_step_of_all(name, to, undisturbed, tmp_path):
     config, workdir = config_of(undisturbed), tmp_path / "run"
     processes = start(workdir, config, num_steps=10_000)
-    wait_for_step(10, workdir, processes)
+    wait_for_step(LAST, workdir, processes)  # both lines that are compared below
     number = signal.Signals[name]
     processes[to].send_signal(number)
     both = results_of(processes)
