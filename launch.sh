@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Sets this project up, if that has not been done, and trains one config: here, in
-# several processes, on a Cloud TPU or through Slurm. ./launch.sh --help explains.
+# Installs this project, if that has not been done, and trains one config: on this
+# machine, in several processes, on a Cloud TPU or through Slurm. See --help.
 set -euo pipefail
 
 repo=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 venv=$repo/.venv
 print_only=false
 processes='' tpu='' zone='' project='' slurm=''
-grace=60 # seconds that the others are given after one process has failed
+grace=60 # seconds that the other processes have to end after one has failed
 pids=()
-signal_all=signal_processes # the function that passes a signal on to them
-# What a launch has started on a worker: pip and training, and this script there. (The
-# brackets keep the shell that looks for them from finding itself.)
+signal_all=signal_processes # the function that passes a signal on to all processes
+# Patterns that find what a launch has started on a worker: pip and training, and this
+# script. (The brackets keep the shell that runs pkill from matching itself.)
 in_venv='/jaxgan/code/[.]venv/bin' script='^bash code/launch[.]sh'
 
 usage() {
@@ -22,46 +22,47 @@ Usage: ./launch.sh [--print] CONFIG[:VARIANT] [FLAG ...]
        ./launch.sh --slurm [SBATCH_OPTION ...] CONFIG[:VARIANT] [FLAG ...]
 
 Makes the virtual environment .venv beside this script if there is none,
-installs the project into it (with CUDA where nvidia-smi finds a GPU, with
-TensorFlow where the data has to be prepared by TFDS), and runs
+installs the project into it (with CUDA if nvidia-smi finds a GPU, with
+TensorFlow if the data has to be prepared by TFDS), and runs
 
     python -m jaxgan.main --config=CONFIG[:VARIANT] FLAG ...
 
 CONFIG is looked for in the current folder, then beside this script. Later runs
-install again only after pyproject.toml has changed. The same command again
-resumes the run.
+install again only if pyproject.toml has changed. To resume the run, give the same
+command again.
 
-  --print   show the commands and run none of them (nvidia-smi is asked for GPUs)
+  --print   show the commands and run none of them, except nvidia-smi
   --help    show this help
 
 --processes N   N processes on this machine, each with its share of the GPUs.
   Process 0 writes to the terminal, process I to logs/NAME/process-I.log. When one
-  fails the others are given 60 seconds, then SIGTERM, after 60 more SIGKILL; the
-  exit code is that of the first to fail. Ctrl-C and SIGTERM are passed on to all,
-  which save and end; SIGQUIT (Ctrl-\) kills them.
+  fails, the others have 60 seconds to end; then they get SIGTERM, and after 60 more
+  SIGKILL. The exit code is that of the first to fail. Ctrl-C and SIGTERM are passed
+  on to all processes, which save and end; SIGQUIT (Ctrl-\) kills them.
 
 --tpu NAME --zone ZONE [--project P]   all workers of a Cloud TPU VM or pod slice.
-  Copies the code to ~/jaxgan/code of every worker (what git tracks, and what it
-  does not ignore), installs it there for TPUs, and trains, with ~/jaxgan as the
-  current folder. The output of worker I is in logs/NAME/worker-I.log here, that of
-  worker 0 on the terminal too. Ctrl-C and SIGTERM are passed on to all workers.
-  More than one worker needs --workdir=gs://BUCKET/...; so does a TPU that may be
-  deleted. After a maintenance event, or when the connection was lost, run the same
-  command again: what an earlier launch left running on a worker is ended first, by
-  SIGTERM, then after 60 seconds by SIGKILL, and the run resumes.
+  Copies the code (all files that git tracks or does not ignore) to ~/jaxgan/code
+  on every worker, installs it there for TPUs, and trains in the folder ~/jaxgan.
+  The output of worker I is written to logs/NAME/worker-I.log on this machine, that
+  of worker 0 to the terminal too. Ctrl-C and SIGTERM are passed on to all workers.
+  With more than one worker, or on a TPU that may be deleted, use
+  --workdir=gs://BUCKET/... After a maintenance event or a lost connection, give the
+  same command again: it first ends what is still running on the workers, with
+  SIGTERM and after 60 seconds with SIGKILL, and then resumes the run.
 
---slurm [SBATCH_OPTION ...]   submits a job with sbatch, one process a node.
-  Options before CONFIG are sbatch's, written with =, flags after it are training's.
-  This folder, the current one and the workdir must be on file systems that all
-  nodes share. 120 seconds before the time limit, and on preemption, the run is
-  saved and the job queued again. Logs: logs/NAME/JOB.log and JOB-PROCESS.log.
+--slurm [SBATCH_OPTION ...]   a job with one process on each node.
+  Options before CONFIG are passed to sbatch and written with =, flags after it are
+  passed to training. This folder, the current one and the workdir must be on file
+  systems that all nodes share. 120 seconds before the time limit, and on
+  preemption, the run is saved and the job is queued again. Logs are written to
+  logs/NAME/JOB.log and logs/NAME/JOB-PROCESS.log.
 
 NAME in logs/NAME is the last part of --workdir, or CONFIG[-VARIANT].
 
 The environment variable PYTHON names the Python (3.11 or newer) that .venv is
-made with; python3 by default. ACCELERATOR names what to install for: cuda, tpu or
-none, where nvidia-smi, or for --slurm an option that names a gpu, does not tell.
-Where CONFIG or a flag has a gs:// path, what reads and writes it is installed too.
+made with; the default is python3. ACCELERATOR (cuda, tpu or none) says what to
+install for; by default nvidia-smi tells, and with --slurm an option that names a
+gpu. If CONFIG or a flag has a gs:// path, support for buckets is installed too.
 
 Examples:
   ./launch.sh configs/wgan_gp.py
@@ -131,15 +132,16 @@ needed() { # needed FLAG ...: prints the extras to install, as in [cuda,gcs]
 
 set_up() { # set_up COMMAND ...: readies .venv for the command that trains
   install_project "$@"
-  # Behind the command's: python -m jaxgan.main.
+  # Without the first three words, python -m jaxgan.main.
   install_tensorflow "${@:4}"
 }
 
 install_project() { # install_project FLAG ...: makes .venv and installs, each only where needed
   local extras made_with stamp
   extras=$(needed "$@")
-  # One stamp for each set of extras: a home shared by machines with and without a
-  # GPU is not installed anew at each change. The folder is part of it, for it may move.
+  # One stamp for each set of extras, so that a home folder which machines with and
+  # without a GPU share is not installed again at each change. A stamp holds the
+  # project's folder too, because the folder may be moved.
   stamp=$venv/.installed$extras
   made_with="$repo $(cksum <"$repo/pyproject.toml")"
   if [[ -x $venv/bin/python && -f $stamp && $(<"$stamp") == "$made_with" ]]; then
@@ -152,7 +154,7 @@ install_project() { # install_project FLAG ...: makes .venv and installs, each o
       fail 1 "$venv could not be made: see above (Debian and Ubuntu: apt install python3-venv)"
   fi
   "$print_only" || check_python "$venv/bin/python"
-  # An environment whose making was interrupted, or that uv made, has no pip.
+  # An environment has no pip if uv made it, or if making it was interrupted.
   if ! "$print_only" && ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     run "$venv/bin/python" -m ensurepip ||
       fail 1 "$venv has no pip: remove it and try again"
@@ -162,16 +164,16 @@ install_project() { # install_project FLAG ...: makes .venv and installs, each o
   "$print_only" || echo "$made_with" >"$stamp"
 }
 
-install_tensorflow() { # install_tensorflow FLAG ...: where the data is TFDS's, which needs it once
+install_tensorflow() { # install_tensorflow FLAG ...: if TFDS has to prepare the data, which needs it once
   local name command=("$venv/bin/python" -m pip install -e "${repo}[tfds]")
-  # The config tells what its data is; without a variant it is one that comes with us.
+  # Only a config with a variant, or a flag, can name a TFDS data set.
   [[ "$*" =~ --config=[^:\ ]*:|tfds: ]] || return 0
   if compgen -G "$venv/lib/python*/site-packages/tensorflow" >/dev/null; then return; fi
   if "$print_only"; then
     echo "$(quoted "${command[@]}") # where data.name is tfds:..."
     return
   fi
-  # What is wrong with the config is for training to say.
+  # If the config is wrong, training will say so.
   name=$("$venv/bin/python" -c 'import sys
 from jaxgan import cli
 print(cli.parse_config(sys.argv[1:])[0].data.name)' "$@" 2>/dev/null) || return 0
@@ -194,12 +196,12 @@ workdir() { # workdir FLAG ...: prints what --workdir says, or nothing
   echo "$found"
 }
 
-name_of_run() { # name_of_run CONFIG FLAG ...: prints what its logs are filed under
+name_of_run() { # name_of_run CONFIG FLAG ...: prints the NAME of the folder logs/NAME
   local file=${1%%:*} name
   name=$(workdir "${@:2}")
   if [[ ${name##*/} =~ [^.] ]]; then
     name=${name##*/}
-  else # none, or one as runs/..
+  else # no workdir, or one such as runs/..
     name=${file##*/} name=${name%.py}${1#"$file"}
     name=${name/:/-}
   fi
@@ -217,9 +219,9 @@ start() { # start REDIRECTION COMMAND ...: in the background; REDIRECTION is wri
   trap '"$signal_all" INT' INT
   trap '"$signal_all" TERM' TERM HUP
   trap '"$signal_all" KILL' QUIT
-  # Job control gives each its own process group: Ctrl-C in a terminal then reaches
-  # this script alone, which passes it on. Each process gets it once, and not never:
-  # without job control the shell has what it starts with & ignore it.
+  # Job control (set -m) gives each process its own process group, so that Ctrl-C in a
+  # terminal reaches only this script, which passes it on to each process once. Without
+  # job control, the shell would have processes that it starts with & ignore Ctrl-C.
   set -m
   eval "$line"
   pids+=("$!")
@@ -229,7 +231,7 @@ start() { # start REDIRECTION COMMAND ...: in the background; REDIRECTION is wri
 signal_processes() { # signal_processes SIGNAL: to those started and still there
   local pid
   for pid in ${pids[@]+"${pids[@]}"}; do
-    # What a process has started is killed with it; it ends that itself otherwise.
+    # A killed process cannot end what it has started: kill its whole process group.
     if [[ $1 == KILL ]]; then pid=-$pid; fi
     kill -s "$1" -- "$pid" 2>/dev/null || true
   done
@@ -287,7 +289,7 @@ with socket.socket() as free:
   "$print_only" || wait_for_all
 }
 
-preparation() { # prints what every worker of a TPU does first
+preparation() { # prints the commands that every worker of a TPU runs first
   echo "set -e; ours='$in_venv|$script'"
   cat <<'TEXT'
 if pkill -TERM -f "$ours"; then
@@ -311,14 +313,14 @@ fi
 TEXT
 }
 
-code_files() { # prints, with zeros between, what to copy: what git tracks or does not ignore
+code_files() { # prints the files to copy, separated by zeros: all that git tracks or does not ignore
   local file
   if git ls-files --error-unmatch launch.sh >/dev/null 2>&1; then
     git ls-files -z --cached --others --exclude-standard |
-      while IFS= read -rd '' file; do # those that are deleted are listed too
+      while IFS= read -rd '' file; do # git lists deleted files too
         if [[ -e $file ]]; then printf '%s\0' "$file"; fi
       done
-  else # no checkout, but a copy of one
+  else # a copy of the files without .git
     find . \( -path ./.venv -o -path ./runs -o -path ./logs -o -path ./.git \
       -o -name __pycache__ \) -prune -o -type f -print0
   fi
@@ -334,7 +336,7 @@ pack() { # pack FILE: the code as .tar.gz
   fi
 }
 
-signal_workers() { # signal_workers SIGNAL: to what runs on all workers; its ssh ends with it
+signal_workers() { # signal_workers SIGNAL: to training on all workers; then its ssh ends too
   run "${gcloud[@]}" ssh "$tpu" "${where[@]}" --worker=all \
     "--command=pkill -$1 -f '$in_venv'; pkill -TERM -f '$script' || true" </dev/null || true
   if [[ $1 == KILL ]]; then signal_processes KILL; fi
@@ -378,8 +380,8 @@ train_on_tpu() { # train_on_tpu CONFIG FLAG ...
   for worker in "${workers[@]}"; do
     log=$(quoted "$logs/worker-$worker.log")
     if [[ $worker == 0 ]]; then log="> >(tee -ai $log) 2>&1"; else log=">>$log 2>&1"; fi
-    # One ssh each, for gcloud mixes the output of several. When a connection is lost
-    # gcloud gives the command again, to a worker where training may well go on.
+    # One ssh for each worker, because gcloud mixes the output of several. When a
+    # connection is lost, gcloud repeats the command on a worker that may still train.
     start "$log" "${gcloud[@]}" ssh "$tpu" "${where[@]}" "--worker=$worker" \
       --ssh-flag=-oServerAliveInterval=30 \
       "--command=if pgrep -f '$in_venv' >/dev/null; then echo $lost; exit 1; fi; cd jaxgan && ACCELERATOR=tpu $(quoted "${train[@]}" "--process_id=$worker")"
@@ -393,20 +395,21 @@ job() { # job COMMAND ...: prints the script that Slurm runs on the job's first 
   echo "logs=$(quoted "$logs")"
   cat <<'TEXT'
 host=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-port=$((61440 + SLURM_JOB_ID % 4096)) # above those that systems hand out themselves
+port=$((61440 + SLURM_JOB_ID % 4096)) # above the ports that systems assign themselves
 train+=("--coordinator=$host:$port" "--num_processes=$SLURM_JOB_NUM_NODES")
-# Since 22.05 srun does not take over what sbatch was given.
+# Since Slurm 22.05, srun does not inherit this option from sbatch.
 if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK; fi
-# When one process fails the others notice by themselves; a process that hangs is ended
-# after 300 seconds, which a good end of some must leave the others too.
+# When one process fails, the others notice by themselves. --wait ends processes that
+# still run 300 seconds after the first has ended, which is also how long the others
+# have when the first ended well.
 code=0
 srun --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --kill-on-bad-exit=0 --wait=300 \
   --open-mode=append --output="$logs/%j-%t.log" \
   bash -c 'exec "$@" "--process_id=$SLURM_PROCID"' bash "${train[@]}" || code=$?
-# 143: saved and stopped by SIGTERM. Where the time limit is near (--signal) or the job has
-# a grace time before preemption, Slurm signals the processes, and would take the job for
-# ended; so it is queued again here. When a job is preempted without a grace time, or
-# cancelled, this script is ended too: then Slurm queues it again, or rightly does not.
+# 143: saved and stopped by SIGTERM. Near the time limit (--signal), and in the grace time
+# before preemption, Slurm signals only the processes and would then take the job for
+# finished; so this script queues it again. When a job is preempted without a grace time,
+# or cancelled, Slurm ends this script too, and queues the job again or rightly does not.
 if [ "$code" = 143 ]; then scontrol requeue "$SLURM_JOB_ID"; fi
 exit "$code"
 TEXT
@@ -415,7 +418,7 @@ TEXT
 submit() { # submit COMMAND ...: with sbatch, in the environment made here
   local options=(--ntasks-per-node=1 --requeue --signal=TERM@120 --open-mode=append
     "--job-name=${logs##*/}" "--output=$logs/%j.log" ${sbatch_options[@]+"${sbatch_options[@]}"})
-  case " ${sbatch_options[*]-} " in # the machine that submits may have none
+  case " ${sbatch_options[*]-} " in # the machine that submits may have no GPU
     *[Gg][Pp][Uu]* | *' -G'*) ACCELERATOR=${ACCELERATOR:-cuda} ;;
   esac
   set_up "$@"

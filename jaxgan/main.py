@@ -76,7 +76,7 @@ def command(values: flags.FlagValues, experiment: "Experiment", name: str) -> in
     from jaxgan.experiment.describe import describe
     from jaxgan.files import storage
     from jaxgan.runtime import devices, precision
-    from jaxgan.runtime.rendezvous import join
+    from jaxgan.runtime.rendezvous import connect_processes
     from jaxgan.train import train
     from jaxgan.workdir.startup import check_same_command
 
@@ -89,10 +89,10 @@ def command(values: flags.FlagValues, experiment: "Experiment", name: str) -> in
     workdir = cli.parse_workdir(text)
     if values.profile and storage.is_remote(workdir):
         raise UserError(f"--profile: needs a --workdir of this machine, not {text}")
-    with join(place(values), experiment.wait_seconds) as link:
+    with connect_processes(place(values), experiment.wait_seconds) as link:
         check_same_command(experiment.fields, text, link)
         code = train(experiment, workdir, values.profile, link)
-        devices.stop(link)
+        devices.stop_distributed(link)
         return code
 
 
@@ -103,7 +103,7 @@ def place(values: flags.FlagValues) -> Any:
         UserError: some of the three flags are missing, or do not fit.
     """
     from jaxgan.errors import UserError
-    from jaxgan.runtime.processes import Place
+    from jaxgan.runtime.processes import ProcessSpec
 
     given = values.coordinator, values.num_processes, values.process_id
     if all(value is None for value in given):
@@ -119,7 +119,7 @@ def place(values: flags.FlagValues) -> Any:
             f"--process_id = {values.process_id}: must be below --num_processes = "
             f"{values.num_processes}"
         )
-    return Place(*given)
+    return ProcessSpec(*given)
 
 
 if __name__ == "__main__":

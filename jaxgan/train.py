@@ -52,10 +52,10 @@ def train(
         TrainingFailed: a loss is not finite.
     """
     link = link or Link()
-    devices.start(link)
+    devices.start_distributed(link)
     with StopSignals() as signals, ExitStack() as stack:
         stack.enter_context(hold_workdir(workdir, experiment.fields, link))
-        with link.together():
+        with link.share_errors():
             used = devices.choose_devices(
                 experiment.num_devices,
                 experiment.batch_size,
@@ -77,7 +77,7 @@ def train(
         stack.callback(checkpoints.close)
         state, loop = first_state(experiment, gan, feed, checkpoints)
         check_same_state(state, experiment.init_from, link)
-        devices.meet(used)
+        devices.connect_devices(used)
         writers: Writer = Silent()
         if link.first:
             # Only now, so that a mistake in the config leaves nothing behind it.
@@ -165,9 +165,9 @@ class Run:
         profiler = Profiler(self.workdir / "profile" if profile else None)
         batches = self.feed.batches(calls)
         for number, (call, batch) in enumerate(zip(calls, batches, strict=True)):
-            profiler.before(number)
+            profiler.before_call(number)
             state = self.take_call(call, batch, state)
-            profiler.after(number, state)
+            profiler.after_call(number, state)
             step, last = call.stop, call.stop == self.num_steps
             # Whichever process got a signal, all stop after the same call.
             received = max(self.link.exchange(signals.received))
@@ -189,7 +189,7 @@ class Run:
         """Say from which step, on which devices and in which folder."""
         where = f"from step {step}" if step else "from the start"
         options = self.experiment
-        words = devices.in_words(
+        words = devices.describe_devices(
             self.devices,
             options.num_devices,
             options.batch_size,
@@ -260,7 +260,7 @@ class Run:
         if not self.link.first:
             return  # only process 0 writes, so only it evaluates
         key = jax.random.fold_in(self.key, keys.HELDOUT)
-        single = devices.on_one_device(state)
+        single = devices.unreplicate(state)
         heldout = jax.device_get(self.evaluate(single, self.feed.heldout, key))
         for name, value in heldout.items():
             if not np.isfinite(value):
@@ -275,13 +275,13 @@ class Run:
         if not self.link.first:
             return  # only process 0 writes, so only it samples
         key = jax.random.fold_in(self.key, keys.SAMPLES)
-        drawn = self.sample(devices.on_one_device(state), self.feed.fixed, key)
+        drawn = self.sample(devices.unreplicate(state), self.feed.fixed, key)
         self.writers.picture(step, "samples", self.feed.picture(drawn))
 
     def save(self, step: int, state: GanState) -> None:
         """Save the state and the loop's numbers; raises TrainingFailed on NaN."""
         self.collect()
-        arrays = to_arrays(devices.to_host(state))
+        arrays = to_arrays(devices.copy_to_host(state))
         for name, array in arrays.items():
             if not np.all(np.isfinite(array)):
                 raise self.failure(step, name)

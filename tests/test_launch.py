@@ -1,6 +1,7 @@
-"""launch.sh in a copied folder: Python, gcloud and Slurm are stubs that log calls.
+"""launch.sh in a copied folder, with stubs for Python, gcloud and Slurm.
 
-No network; what would run on another machine runs here, in a folder of its own.
+The stubs log how they are called. There is no network: what would run on another
+machine runs on this one, in a folder of its own.
 """
 
 import re
@@ -15,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# What each stub begins with: one record a call, in one write.
+# Each stub begins with this: it logs its call as one record, in one write.
 LOG = r"""#!/usr/bin/env bash
 printf '%s\x1f' "$0" "$@" $'\x1e' >> "$CALLS"
 """
@@ -150,7 +151,7 @@ class Folder:
         return done.returncode, done.stdout, done.stderr, calls
 
     def start(self, *command: str, **variables: str) -> subprocess.Popen[str]:
-        """Start `command`; returns when two processes stand and wait for a signal."""
+        """Start `command`; return when two processes wait for a signal."""
         process = subprocess.Popen(
             command,
             cwd=self.repo,
@@ -171,7 +172,7 @@ class Folder:
         return sorted(Path(f"{self.calls}.signals").read_text().splitlines())
 
     def be_impatient(self) -> None:
-        """Give the others one second, not sixty, after one process has failed."""
+        """Let a launch wait 1 second, not 60, for the others after one has failed."""
         script = (self.repo / "launch.sh").read_text()
         assert "\ngrace=60 #" in script
         (self.repo / "launch.sh").write_text(script.replace("grace=60", "grace=1"))
@@ -222,6 +223,16 @@ def test_tensorflow_is_installed_where_tfds_needs_it(folder, arguments, data, ne
         package.mkdir(parents=True, exist_ok=True)
 
 
+def test_the_python_in_the_script_fits_the_package(monkeypatch, capsys):
+    """All other tests replace Python by a stub."""
+    script = (ROOT / "launch.sh").read_text()
+    (code,) = re.findall(r"-c '(import sys\nfrom jaxgan [^']*)'", script)
+    config = f"--config={ROOT}/configs/wgan.py:mnist"
+    monkeypatch.setattr(sys, "argv", ["-c", config, "--workdir=x"])
+    exec(code, {})
+    assert capsys.readouterr().out == "tfds:mnist\n"
+
+
 def test_print_says_where_tensorflow_is_needed(folder):
     _, out, _, _ = folder.launch("--print", "configs/wgan.py:mnist")
     repo = str(folder.repo).replace(" ", "\\ ")
@@ -269,7 +280,7 @@ def test_cuda_is_installed_where_there_is_a_gpu(folder):
     folder.add("nvidia-smi", "#!/usr/bin/env bash\necho 'GPU 0: Some GPU (UUID: 1)'\n")
     _, _, _, calls = folder.launch("configs/wgan.py")
     assert f"{folder.python} -m pip install -e {folder.repo}[cuda]" in calls
-    # Back on a machine without one, what is there serves.
+    # Back on a machine without a GPU, the same environment is used.
     folder.add("nvidia-smi", "#!/usr/bin/env bash\necho 'No devices were found'\n")
     _, _, _, calls = folder.launch("configs/wgan.py")
     assert len(calls) == 1
@@ -355,7 +366,7 @@ def test_another_python_can_be_named(folder):
     assert code == 0
     assert calls[0] == f"{folder.bin}/python3.12 -c import sys"
     code, _, err, _ = folder.launch("configs/wgan.py", PYTHON="python9")
-    assert code == 0  # there is an environment now, and no need of another
+    assert code == 0  # the environment is there already
     shutil.rmtree(folder.venv)
     code, _, err, _ = folder.launch("configs/wgan.py", PYTHON="python9")
     assert code == 2
@@ -451,7 +462,7 @@ def test_a_signal_is_passed_on_to_all_once(folder, number, name):
 def test_sigquit_leaves_nothing_behind(folder):
     process = folder.start("./launch.sh", "--processes", "2", "configs/wgan.py")
     process.send_signal(signal.SIGQUIT)
-    process.communicate(timeout=30)  # the end of its output, which they share
+    process.communicate(timeout=30)  # ends when all that share its output have ended
     assert process.returncode == 128 + signal.SIGKILL
 
 
@@ -483,7 +494,7 @@ def test_ctrl_c_in_a_terminal_reaches_all_once(folder):
 
 POD = ["--tpu", "pod", "--zone", "z1", "--project=p"]
 WHERE = "--zone=z1 --project=p"
-# What finds training and pip, and the script, on a worker.
+# Patterns that find training and pip, and the script, on a worker.
 IN_VENV, SCRIPT = "/jaxgan/code/[.]venv/bin", "^bash code/launch[.]sh"
 TWO = {"STUB_ADDRESSES": "10.0.0.7;10.0.0.8"}
 
@@ -589,14 +600,14 @@ def test_training_that_goes_on_is_waited_for_before_it_is_ended(folder):
     folder.add("pgrep", LOG)
     folder.add("sleep", LOG)
     code, _, _, calls = folder.launch(*POD, "configs/wgan.py")
-    assert code == 1  # the connection was lost, as pgrep has it
+    assert code == 1  # pgrep says that training goes on: the connection was lost
     workers = len(list(folder.homes.iterdir()))
     assert calls.count(f"{folder.bin}/sleep 1") == 60 * workers
     assert not flags_of_training(folder)
 
 
 def test_what_a_launch_has_started_on_a_worker_is_found(folder):
-    """And not the shells that look for it, one of which waits for training."""
+    """The patterns do not match the shells that run pkill or wait for training."""
     flags = ["configs/wgan.py", "--workdir=gs://b/run"]
     folder.launch(*POD, *flags, **TWO)
     shells = [
@@ -619,21 +630,23 @@ def test_what_a_launch_has_started_on_a_worker_is_found(folder):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"STUB_SCP_EXIT": "1"}, "the code could not be copied to pod: see above"),
-        ({"tar": "exit 1"}, "the code could not be packed: see above"),
-        ({"mkdir": "exit 1"}, "pod could not be prepared: see above"),
+        ({"STUB_SCP_EXIT": "1"}, "could not be copied to pod"),
+        ({"tar": "exit 1"}, "could not be packed"),
+        ({"mkdir": "exit 1"}, "pod could not be prepared"),
     ],
 )
 def test_a_worker_without_the_code_does_not_train(folder, options, message):
     for name in ("tar", "mkdir"):
         script = options.pop(name, None)
-        if script and name == "mkdir":  # of the workers: `logs/...` is made here
+        if script and name == "mkdir":  # on the workers; logs/ is made on this machine
             script = '[[ $2 == logs/* ]] && exec /bin/mkdir "$@"\nexit 1'
         if script:
             folder.add(name, f"#!/usr/bin/env bash\n{script}\n")
     code, _, err, _ = folder.launch(*POD, "configs/wgan.py", **options)
     assert code == 1
-    assert err.splitlines()[-1] == f"jaxgan: error: {message}"
+    last = err.splitlines()[-1]
+    assert last.startswith("jaxgan: error: ")
+    assert message in last
     assert not flags_of_training(folder)
 
 
@@ -676,27 +689,25 @@ def test_a_signal_is_passed_on_to_the_workers(folder):
 def test_several_workers_need_a_workdir_that_all_see(folder):
     code, out, err, calls = folder.launch(*POD, "configs/wgan.py", **TWO)
     assert (code, out, len(calls)) == (2, "", 1)
-    assert err == (
-        "jaxgan: error: --workdir = nothing: 2 workers need one that all of them see, "
-        "--workdir=gs://BUCKET/...\n"
-    )
+    expected = "jaxgan: error: --workdir = nothing: 2 workers .*gs://BUCKET.*\n"
+    assert re.fullmatch(expected, err)
     assert folder.launch(*POD, "configs/wgan.py", "--workdir", "x", **TWO)[0] == 2
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"STUB_DESCRIBE_EXIT": "1"}, "--tpu = pod: cannot be described: see above"),
-        ({"STUB_ADDRESSES": ""}, "--tpu = pod: has no workers now"),
+        ({"STUB_DESCRIBE_EXIT": "1"}, "--tpu = pod: .*described"),
+        ({"STUB_ADDRESSES": ""}, "--tpu = pod: .*no workers"),
     ],
 )
 def test_a_tpu_that_is_not_there(folder, options, message):
     code, out, err, calls = folder.launch(*POD, "configs/wgan.py", **options)
     assert (code, out, len(calls)) == (1, "", 1)
-    assert err == f"jaxgan: error: {message}\n"
+    assert re.fullmatch(f"jaxgan: error: {message}.*\n", err)
 
 
-def test_a_config_that_is_not_copied_is_refused(folder, tmp_path):
+def test_a_config_outside_of_the_project_is_refused(folder, tmp_path):
     (tmp_path / "mine.py").touch()
     code, _, err, calls = folder.launch(*POD, "../mine.py")
     assert (code, calls) == (2, [])
@@ -709,7 +720,7 @@ SLURM = ["--slurm", "--nodes=2", "--comment=a b", "configs/wgan.py:toy", "--x=a 
 
 
 def run_job(folder, **variables):
-    """Run the submitted script as Slurm would; returns its exit code."""
+    """Run the submitted script as Slurm would; return its exit code."""
     folder.calls.unlink()
     variables |= {
         "SLURM_JOB_ID": "4097",
@@ -787,10 +798,10 @@ def test_a_job_that_is_refused(folder):
     folder.add("sbatch", "#!/usr/bin/env bash\necho 'no such partition' >&2; exit 1\n")
     code, _, err, _ = folder.launch("--slurm", "configs/wgan.py")
     assert code == 1
-    assert err.endswith("jaxgan: error: the job could not be submitted: see above\n")
+    assert err.splitlines()[-1].startswith("jaxgan: error: the job could not")
 
 
-# All of them
+# All modes
 
 
 @pytest.mark.parametrize("mode", [["--processes", "2"], POD, SLURM[:3]])
@@ -800,7 +811,7 @@ def test_print_runs_nothing_in_any_mode(folder, mode):
         folder.add(program, LOG)
     code, out, err, calls = folder.launch("--print", *mode, *flags)
     assert (code, err, calls) == (0, "", [])
-    for program in ("gcloud", "sbatch"):  # nor are they needed
+    for program in ("gcloud", "sbatch"):  # not even needed
         (folder.bin / program).unlink()
     assert folder.launch("--print", *mode, *flags)[1] == out
     assert sorted(path.name for path in folder.repo.iterdir()) == [
@@ -838,29 +849,23 @@ def test_print_shows_what_slurm_will_run(folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--processes", "0"], "--processes = 0: must be a whole number from 1 to 999"),
-        (
-            ["--processes=two"],
-            "--processes = two: must be a whole number from 1 to 999",
-        ),
-        (["--processes="], "--processes = nothing: a value is missing"),
-        (["--tpu", "--zone", "z"], "--tpu = nothing: a value is missing"),
-        (["--tpu", "pod"], "--tpu = pod: needs its --zone ZONE too"),
-        (["--zone", "z"], "--zone = z: is for --tpu NAME"),
-        (["--project", "p"], "--project = p: is for --tpu NAME"),
-        ([*POD, "--processes=2"], "--processes --tpu: one of them at a time"),
-        (["--slurm", "--processes=2"], "--processes --slurm: one of them at a time"),
-        ([*POD, "--slurm"], "--tpu --slurm: one of them at a time"),
-        (
-            ["--processes=2", "--process_id=1"],
-            "--process_id: is set by --processes",
-        ),
+        (["--processes", "0"], "--processes = 0: .* 1 to 999"),
+        (["--processes=two"], "--processes = two: .* 1 to 999"),
+        (["--processes="], "--processes = nothing: .*missing"),
+        (["--tpu", "--zone", "z"], "--tpu = nothing: .*missing"),
+        (["--tpu", "pod"], "--tpu = pod: .*--zone"),
+        (["--zone", "z"], "--zone = z: .*--tpu"),
+        (["--project", "p"], "--project = p: .*--tpu"),
+        ([*POD, "--processes=2"], "--processes --tpu: .*one"),
+        (["--slurm", "--processes=2"], "--processes --slurm: .*one"),
+        ([*POD, "--slurm"], "--tpu --slurm: .*one"),
+        (["--processes=2", "--process_id=1"], "--process_id: .*--processes"),
     ],
 )
-def test_what_does_not_go_together_is_refused(folder, arguments, message):
+def test_options_that_exclude_each_other_are_refused(folder, arguments, message):
     code, out, err, calls = folder.launch("configs/wgan.py", *arguments)
     assert (code, out, calls) == (2, "", [])
-    assert err == f"jaxgan: error: {message}\n"
+    assert re.fullmatch(f"jaxgan: error: {message}.*\n", err)
 
 
 @pytest.mark.parametrize(
@@ -873,7 +878,7 @@ def test_a_missing_program_is_said_first(folder, mode, program, option):
     (folder.bin / program).unlink()
     code, _, err, calls = folder.launch(*mode, "configs/wgan.py", PATH=str(folder.bin))
     assert (code, calls) == (2, [])
-    assert err == f"jaxgan: error: {program}: not found; {option} needs it\n"
+    assert re.fullmatch(f"jaxgan: error: {program}: not found.*{option}.*\n", err)
 
 
 def test_the_accelerator_can_be_named(folder):

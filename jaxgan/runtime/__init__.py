@@ -1,1 +1,1 @@
-"""What a run needs of the machine: devices, processes, precision, signals, traces."""
+"""The machine that a run uses: devices, processes, precision, signals, profiles."""

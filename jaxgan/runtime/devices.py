@@ -1,7 +1,12 @@
-"""Devices: the scanned step on one of them, or on several by pmap.
+"""Devices: the training step on one device, or data parallel on several.
 
-Only this module knows of `pmap`. The state goes in and comes out as on one device,
-also where the devices belong to several processes.
+Only this module knows of `jax.pmap`. Callers pass in a state and get back a state of
+the same shapes, however many devices and processes there are. On several devices it
+is replicated: every device has a copy of the whole state, and all copies are equal.
+
+* `replicate` places a state on the devices, before the first step.
+* `unreplicate` gives one of the copies, for use on one device.
+* `copy_to_host` gives a copy in numpy arrays, for checkpoints.
 """
 
 from collections.abc import Callable
@@ -19,40 +24,44 @@ AXIS = "device"
 StepFunction = Callable[[GanState, Batch, Key], tuple[GanState, Metrics]]
 
 
-def start(link: Link) -> None:
-    """Start JAX's own service for several processes; nothing for one.
+def start_distributed(link: Link) -> None:
+    """Start JAX's distributed service if there are several processes.
 
-    It takes over the coordinator's port, which the others have reached already. A TPU
-    may number its processes otherwise (`jax.process_index`). Then shares of the batch
-    go by its numbers, all else by the link's.
+    The service takes over the coordinator's port, which the others have reached
+    already. A TPU may number the processes in another way (`jax.process_index`).
+    JAX's numbers then say which share of the batch a process gets; everything else
+    goes by the link's numbers.
     """
-    if link.place is None:
+    if link.spec is None:
         return
-    # Its answer depends on a counter that Orbax counts on as well, by other numbers.
+    # This service goes by one counter for all its callers, and Orbax counts by other
+    # numbers than we would. `Link.exchange` tells all processes of a signal instead.
     jax.config.update("jax_enable_preemption_service", False)
     jax.distributed.initialize(
-        link.place.coordinator,
+        link.spec.coordinator,
         link.count,
         link.index,
-        # Under Slurm JAX would take one GPU of each process's alone.
+        # Under Slurm, JAX's detection would give each process only one of its GPUs.
         cluster_detection_method="deactivate",
     )
 
 
-def stop(link: Link) -> None:
-    """Wait for the other processes to end their work, and stop JAX's service."""
-    if link.place is not None:
+def stop_distributed(link: Link) -> None:
+    """Wait until the other processes have done their work, and stop JAX's service."""
+    if link.spec is not None:
         jax.distributed.shutdown()
 
 
-def meet(devices: list[jax.Device]) -> None:
-    """Have several processes' devices meet, before compiling parts them.
+def connect_devices(used_devices: list[jax.Device]) -> None:
+    """Run a first collective on the devices of all processes.
 
-    Those of CPUs wait 30 seconds for one another at their first common operation.
+    CPU devices wait only 30 seconds for one another at their first collective.
+    Compiling the training step may take one process that much longer than another,
+    so they connect before it.
     """
-    if jax.process_count() > 1 and len(devices) > 1:
-        ones = np.ones(len(local(devices)), np.int32)
-        total = jax.pmap(lambda x: lax.psum(x, AXIS), AXIS, devices=devices)(ones)
+    if jax.process_count() > 1 and len(used_devices) > 1:
+        ones = np.ones(len(local_devices(used_devices)), np.int32)
+        total = jax.pmap(lambda x: lax.psum(x, AXIS), AXIS, devices=used_devices)(ones)
         jax.block_until_ready(total)
 
 
@@ -61,19 +70,24 @@ def choose_devices(
 ) -> list[jax.Device]:
     """Return the devices of all processes to use, in the order of their shares.
 
-    `requested` of them; with 0 as many as divide the batch. Each has an equal share
-    of a batch, which it takes in `accumulate_steps` parts, and each process as many
-    devices as the others.
+    Every device gets an equal share of a batch, and every process has equally many
+    devices.
+
+    Args:
+        requested: how many; 0 for as many as divide the batch.
+        batch_size: of all devices together.
+        accumulate_steps: the number of micro-batches of a batch. Each micro-batch
+            has to divide among the devices.
 
     Raises:
-        UserError: more than there are, or a number that does not divide the batch, or
-            processes with more devices than others.
+        UserError: there are fewer devices than requested; or their number does not
+            divide the batch; or some processes have more devices than others.
     """
     count = jax.process_count()
-    mine: dict[int, list[jax.Device]] = {process: [] for process in range(count)}
+    by_process: dict[int, list[jax.Device]] = {process: [] for process in range(count)}
     for device in sorted(jax.devices(), key=lambda device: device.id):
-        mine[device.process_index].append(device)
-    each = [len(devices) for devices in mine.values()]
+        by_process[device.process_index].append(device)
+    each = [len(devices) for devices in by_process.values()]
     if len(set(each)) > 1:
         raise UserError(
             f"--num_processes = {count}: they have {', '.join(map(str, each))} "
@@ -86,12 +100,14 @@ def choose_devices(
             f"train.accumulate_steps = {accumulate_steps}: does not divide "
             f"data.batch_size = {batch_size}"
         )
-    whole = batch_size // accumulate_steps
-    parts = f" / train.accumulate_steps = {whole}" if accumulate_steps > 1 else ""
-    batch = f"data.batch_size = {batch_size}{parts}"
-    if whole % count:
+    micro_batch = batch_size // accumulate_steps
+    steps = f" / train.accumulate_steps = {micro_batch}" if accumulate_steps > 1 else ""
+    batch = f"data.batch_size = {batch_size}{steps}"
+    if micro_batch % count:
         raise UserError(f"--num_processes = {count}: does not divide {batch}")
-    chosen = requested or max(n for n in range(count, most + 1, count) if not whole % n)
+    chosen = requested or max(
+        n for n in range(count, most + 1, count) if not micro_batch % n
+    )
     if chosen > most:
         there = f"this machine has {most}" if count == 1 else f"there are {most} in all"
         raise UserError(f"parallel.devices = {requested}: {there}")
@@ -99,97 +115,115 @@ def choose_devices(
         raise UserError(
             f"parallel.devices = {requested}: does not divide among {count} processes"
         )
-    if whole % chosen:
+    if micro_batch % chosen:
         raise UserError(f"parallel.devices = {requested}: does not divide {batch}")
-    return [device for own in mine.values() for device in own[: chosen // count]]
+    return [d for devices in by_process.values() for d in devices[: chosen // count]]
 
 
-def local(devices: list[jax.Device]) -> list[jax.Device]:
-    """Return those of the devices that are this process's."""
-    return [d for d in devices if d.process_index == jax.process_index()]
+def local_devices(used_devices: list[jax.Device]) -> list[jax.Device]:
+    """Return those of the devices that belong to this process."""
+    return [d for d in used_devices if d.process_index == jax.process_index()]
 
 
-def in_words(
-    devices: list[jax.Device],
+def describe_devices(
+    used_devices: list[jax.Device],
     requested: int,
     batch_size: int,
     accumulate_steps: int = 1,
 ) -> str:
-    """Return which devices are used, and why not all, in words."""
-    used, there = len(devices), jax.device_count()
+    """Return in words which devices are used, and if not all are, why.
+
+    Args:
+        used_devices: what `choose_devices` returned for the other arguments.
+        requested, batch_size, accumulate_steps: as in `choose_devices`.
+    """
+    used, there = len(used_devices), jax.device_count()
     words = f"{used} of {there}" if used < there else f"{used}"
-    words += f" {devices[0].platform} device{'s' if there > 1 else ''}"
+    words += f" {used_devices[0].platform} device{'s' if there > 1 else ''}"
     if jax.process_count() > 1:
         words += f" of {jax.process_count()} processes"
     if used < there and not requested:
-        what = "part of a batch" if accumulate_steps > 1 else "batch"
+        what = "micro-batch" if accumulate_steps > 1 else "batch"
         words += f" (the most that divide a {what} of {batch_size // accumulate_steps})"
     return words
 
 
-def axis_name(devices: list[jax.Device]) -> str | None:
-    """Return the mapped axis that a Gan is built with: None on one device."""
-    return AXIS if len(devices) > 1 else None
+def axis_name(used_devices: list[jax.Device]) -> str | None:
+    """Return the axis name that a Gan is built with, which is None on one device."""
+    return AXIS if len(used_devices) > 1 else None
 
 
-def compile_steps(gan: Gan, devices: list[jax.Device]) -> StepFunction:
-    """Return `steps(state, batch, key)`, which takes one step for each of a call's.
+def compile_steps(gan: Gan, used_devices: list[jax.Device]) -> StepFunction:
+    """Return the function that takes all steps of one call.
 
-    Leaves of the batch are [steps, n_critic, b, ...]; metrics come back stacked
-    [steps, ...]. With several processes each gives its own share of the batch, and
-    gets the whole state. Always the scanned program, also for a single step, because
-    scans of any length agree to the byte (design trap 14). The state is donated.
+    It is `steps(state, batch, key) -> (state, metrics)`. Each leaf of the batch is
+    [steps, n_critic, b, ...], where b is this process's share of the batch. Each
+    metric is [steps, ...]. The state is whole on every process, and it is donated:
+    its old arrays cannot be used again.
+
+    Even a single step is a `lax.scan`. A plain jitted step can differ from a scanned
+    one in the last bits, whereas scans of any length agree to the byte
+    (docs/papers.md, "JAX, Flax and Optax").
     """
 
-    def steps(state: GanState, batch: Batch, key: Key):
+    def steps(state: GanState, batch: Batch, key: Key) -> tuple[GanState, Metrics]:
         return lax.scan(lambda s, b: gan.train_step(s, b, key), state, batch)
 
-    if len(devices) == 1:
+    if len(used_devices) == 1:
         return jax.jit(steps, donate_argnums=0)
     mapped = jax.pmap(
         steps,
         axis_name=AXIS,
         in_axes=(None, 0, None),
         out_axes=None,
-        devices=devices,
+        devices=used_devices,
         donate_argnums=0,
     )
-    count = len(local(devices))
-    return lambda state, batch, key: mapped(state, shard(batch, count), key)
+    count = len(local_devices(used_devices))
+    return lambda state, batch, key: mapped(state, split_batch(batch, count), key)
 
 
-def shard(batch: Batch, count: int) -> Batch:
-    """Return leaves [steps, n_critic, b, ...] split by device.
+def split_batch(batch: Batch, count: int) -> Batch:
+    """Split a batch among `count` devices.
 
-    The result is [count, steps, n_critic, b / count, ...]; device d gets the
-    contiguous share d of the batch.
+    Args:
+        batch: leaves [steps, n_critic, b, ...].
+        count: a divisor of b.
+
+    Returns:
+        Leaves [count, steps, n_critic, b / count, ...]. Device d has the examples
+        from d * b / count up to (d + 1) * b / count.
     """
 
     def split(x: np.ndarray) -> np.ndarray:
-        parts = x.reshape(*x.shape[:2], count, x.shape[2] // count, *x.shape[3:])
-        return np.moveaxis(parts, 2, 0)
+        shares = x.reshape(*x.shape[:2], count, x.shape[2] // count, *x.shape[3:])
+        return np.moveaxis(shares, 2, 0)
 
     return {name: split(leaf) for name, leaf in batch.items()}
 
 
-def replicate(state: GanState, devices: list[jax.Device]) -> GanState:
-    """Place a state on this process's devices; left to pmap, it would compile twice."""
-    if len(devices) == 1:
-        return jax.device_put(state, devices[0])
-    mesh = jax.sharding.Mesh(np.array(local(devices)), (AXIS,))
+def replicate(state: GanState, used_devices: list[jax.Device]) -> GanState:
+    """Return the state, copied to each of the devices that belong to this process.
+
+    If this were left to pmap, the step would compile twice: the states that it
+    returns are placed in another way than the first one.
+    """
+    if len(used_devices) == 1:
+        return jax.device_put(state, used_devices[0])
+    mesh = jax.sharding.Mesh(np.array(local_devices(used_devices)), (AXIS,))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     return jax.device_put(state, everywhere)
 
 
-def on_one_device(state: GanState) -> GanState:
-    """Return the first device's copy of a replicated state."""
+def unreplicate(state: GanState) -> GanState:
+    """Return the copy of a replicated state that lies on the first local device."""
     return jax.tree.map(lambda x: x.addressable_data(0), state)
 
 
-def to_host(tree: Any) -> Any:
-    """Return a copy of a replicated tree as numpy arrays that nothing else holds.
+def copy_to_host(tree: Any) -> Any:
+    """Return a copy of a replicated tree of arrays, as numpy arrays.
 
-    A copy, because numpy may look into a CPU device's memory, which the next step
-    is given to write to.
+    It shares no memory with the devices. On a CPU, numpy could look straight into a
+    device's memory, which is donated to the next step and overwritten by it.
     """
     return jax.tree.map(lambda x: np.array(x.addressable_data(0), copy=True), tree)

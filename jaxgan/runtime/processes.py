@@ -1,9 +1,9 @@
-"""Several processes of one run: what they agree on, and how a loss is noticed.
+"""The processes of one run: how they agree, and how they notice a lost one.
 
-The connections between process 0 and the others (`rendezvous.py`) stay open. Through
-them the processes exchange what they have to agree on and tell the others of an
-error, and they see at once when one of them is gone, where JAX would wait in a
-collective until its own heartbeats time out, and then abort.
+`rendezvous.py` connects process 0 with each of the others, and the connections stay
+open. Through them the processes exchange what they have to agree on, and tell one
+another of errors. They also notice at once when a process is gone. Without this, JAX
+would wait in a collective until its own heartbeats time out, and then abort.
 """
 
 import itertools
@@ -17,27 +17,34 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 from jaxgan.errors import UserError
 
-SETTLE_SECONDS = 5.0
-SWITCH_SECONDS = 0.0005
-# A process that hangs is noticed before JAX's service does it, after 100 s, and aborts.
-BEAT_SECONDS, SILENCE_SECONDS = 5.0, 60.0
-PATIENCE_SECONDS = 120.0
-THREADS = "jaxgan-link"  # what the names of their threads begin with
-HINT = "start all processes again to go on from the last checkpoint"
+# Each process sends a heartbeat every HEARTBEAT_SECONDS. One that is silent for
+# SILENCE_SECONDS counts as hung: that is before JAX's service notices it, after
+# 100 s, and aborts.
+HEARTBEAT_SECONDS, SILENCE_SECONDS = 5.0, 60.0
+# How long a process that ends waits for messages of the others, or for their end.
+FAREWELL_SECONDS = 5.0
+# Python's interval for switching threads, 0.005 s by default. When process 0 is gone,
+# JAX's service aborts the others: our thread that reads has to be quicker.
+THREAD_SWITCH_SECONDS = 0.0005
+# After each of these, a process that still waits for another one prints a line.
+REPORT_SECONDS = 120.0
+THREAD_PREFIX = "jaxgan-link"
+RESTART_HINT = "start all processes again to go on from the last checkpoint"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a process of a run stands.
+class ProcessSpec:
+    """Which process of a run this is.
 
     Attributes:
         coordinator: 'HOST:PORT' at which process 0 listens.
         count: the number of processes.
-        index: of this process, in [0, count).
+        index: this process's number, in [0, count).
     """
 
     coordinator: str
@@ -46,115 +53,139 @@ class Place:
 
 
 class Link:
-    """The connections of a process to the others; with one process, none."""
+    """The connections of this process to the other processes of its run.
 
-    def __init__(self, place: Place | None = None):
-        self.place = place
-        self.count = place.count if place else 1
-        self.index = place.index if place else 0
+    Process 0 has one to each of the others, and they have one to process 0. The only
+    process of a run has none.
+
+    Messages are lines of JSON: {} is a heartbeat, {"value": ...} is part of an
+    `exchange`, and {"error": ..., "code": ...} says that the sender ends, with this
+    exit code.
+
+    Used as a context, it tells the others how the block ended.
+
+    Attributes:
+        spec: which process this is, None for the only one.
+        count: the number of processes.
+        index: this process's number, in [0, count).
+    """
+
+    def __init__(self, spec: ProcessSpec | None = None):
+        self.spec = spec
+        self.count = spec.count if spec else 1
+        self.index = spec.index if spec else 0
         self._sockets: dict[int, socket.socket] = {}
-        self._received: dict[int, queue.Queue] = {}
+        self._values: dict[int, queue.Queue] = {}  # received, not yet asked for
         self._readers: dict[int, threading.Thread] = {}
-        self._silent: dict[int, int] = {}  # beats since something was heard
-        self._sending = threading.Lock()
-        self._leaving = False
-        self._agreed = False
+        # Our heartbeats since its last message, for each process that has not ended.
+        self._silent: dict[int, int] = {}
+        self._send_lock = threading.Lock()
+        self._ending = False
+        self._error_is_shared = False
 
     @property
     def first(self) -> bool:
-        """Whether this is process 0, the one that writes and prints."""
+        """Whether this is process 0, the only one that writes files and prints."""
         return self.index == 0
 
-    def add(self, index: int, connection: socket.socket) -> None:
+    def add_connection(self, index: int, connection: socket.socket) -> None:
         """Take over the connection to process `index`, and watch it from now on."""
-        # Readers have to be quick: when process 0 is gone JAX's own service aborts.
-        sys.setswitchinterval(SWITCH_SECONDS)
+        sys.setswitchinterval(THREAD_SWITCH_SECONDS)
         connection.settimeout(None)
         self._sockets[index] = connection
-        self._received[index] = queue.Queue()
+        self._values[index] = queue.Queue()
         self._silent[index] = 0
-        reader, beater = (
+        reader, sender = (
             threading.Thread(
-                target=work, args=(index,), daemon=True, name=f"{THREADS}-{index}"
+                target=work, args=(index,), daemon=True, name=f"{THREAD_PREFIX}-{index}"
             )
-            for work in (self._read, self._beat)
+            for work in (self._read_messages, self._send_heartbeats)
         )
         self._readers[index] = reader
         reader.start()
-        beater.start()
+        sender.start()
 
-    def _read(self, index: int) -> None:
-        connection, left = self._sockets[index], False
+    def _read_messages(self, index: int) -> None:
+        connection, said_goodbye = self._sockets[index], False
         with connection, connection.makefile("r", encoding="utf-8") as lines:
             try:
                 for line in lines:
-                    if left:
-                        continue  # a last beat
+                    if said_goodbye:
+                        continue  # a heartbeat that was sent at the same moment
                     self._silent[index] = 0
                     message = json.loads(line)
                     if "value" in message:
-                        self._received[index].put(message["value"])
+                        self._values[index].put(message["value"])
                     elif "code" in message:
                         if message["code"]:
-                            self._end(message["error"], message["code"])
-                        # Its connection stays open until it has ended.
+                            self._end_process(message["error"], message["code"])
+                        # Read on until it has ended, which closes the connection.
                         self._silent.pop(index)
-                        left = True
+                        said_goodbye = True
             except (OSError, ValueError):
-                pass
-            if not left:
-                self._end(f"process {index} was lost; {HINT}", 1)
+                pass  # a broken connection is a lost process
+            if not said_goodbye:
+                self._end_process(f"process {index} was lost; {RESTART_HINT}", 1)
 
-    def _beat(self, index: int) -> None:
-        """Let the other process hear of this one, and notice when it falls silent.
+    def _send_heartbeats(self, index: int) -> None:
+        """Send heartbeats to process `index`, and end this one if it is silent.
 
-        Silence is counted in beats: where both are suspended, none is missed.
+        Silence is counted in our own heartbeats, not in seconds of a clock: if all
+        machines are suspended for an hour, nobody has missed any.
         """
-        while not self._leaving and (silent := self._silent.get(index)) is not None:
+        while not self._ending and (silent := self._silent.get(index)) is not None:
             self._send(index, {})
             self._silent[index] = silent + 1
-            if silent * BEAT_SECONDS > SILENCE_SECONDS:
-                self._end(
+            if silent * HEARTBEAT_SECONDS > SILENCE_SECONDS:
+                self._end_process(
                     f"process {index} was not heard of for {SILENCE_SECONDS:g} s; "
-                    f"{HINT}",
+                    f"{RESTART_HINT}",
                     1,
                 )
-            time.sleep(BEAT_SECONDS)
+            time.sleep(HEARTBEAT_SECONDS)
 
-    def _end(self, error: str, code: int) -> None:
-        """End this process, which may be waiting for one that is gone."""
-        if self._leaving:
+    def _end_process(self, error: str, code: int) -> None:
+        """End this process from one of our threads.
+
+        The main thread may be waiting for a process that is gone, in a collective
+        that nothing can interrupt.
+        """
+        if self._ending:
             return
-        self.leave(error, code)
+        self.announce_end(error, code)
         try:
             line = f"jaxgan: error: {' '.join(error.split())}"
-            sys.stderr.write(f"{line}\n")  # at once, for other threads write too
+            # In one write, because other threads write to stderr too.
+            sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
-            self._see_off()
+            self._wait_until_others_end()
         finally:
             os._exit(code)
 
-    def _see_off(self) -> None:
-        """Have process 0 end last: JAX's service, in it, would abort the others."""
-        limit = time.monotonic() + SETTLE_SECONDS
+    def _wait_until_others_end(self) -> None:
+        """Let process 0 end last, because JAX's service runs in it.
+
+        When the service ends first, it aborts the other processes.
+        """
+        limit = time.monotonic() + FAREWELL_SECONDS
         for reader in self._readers.values() if self.first else ():
             if reader is not threading.current_thread():
                 reader.join(max(0.0, limit - time.monotonic()))
 
     def _send(self, index: int, message: dict[str, Any]) -> None:
         try:
-            with self._sending:
+            with self._send_lock:
                 self._sockets[index].sendall(f"{json.dumps(message)}\n".encode())
         except OSError:
-            # The reader of this connection says what has become of it.
+            # The thread that reads this connection finds it broken and reports it.
             pass
 
-    def _receive(self, index: int) -> Any:
-        for waited in itertools.count():
+    def _receive_value(self, index: int) -> Any:
+        for reports in itertools.count(1):
             try:
-                return self._received[index].get(timeout=PATIENCE_SECONDS)
+                return self._values[index].get(timeout=REPORT_SECONDS)
             except queue.Empty:
-                minutes = (waited + 1) * PATIENCE_SECONDS / 60
+                minutes = reports * REPORT_SECONDS / 60
                 print(
                     f"jaxgan: waiting for process {index} for {minutes:g} minutes",
                     file=sys.stderr,
@@ -162,22 +193,28 @@ class Link:
                 )
 
     def exchange(self, value: Any) -> list[Any]:
-        """Return the values (JSON) that the processes gave, by process; all call it."""
+        """Return the values that all processes gave, in the order of their numbers.
+
+        All processes have to call it. Values are what JSON can hold.
+        """
         if self.count == 1:
             return [value]
         if not self.first:
             self._send(0, {"value": value})
-            return self._receive(0)
-        values = [value] + [self._receive(i) for i in range(1, self.count)]
+            return self._receive_value(0)
+        others = [self._receive_value(index) for index in range(1, self.count)]
+        values = [value, *others]
         for index in self._sockets:
             self._send(index, {"value": values})
         return values
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Run a block on all processes; a UserError of one of them is raised on all.
+    def share_errors(self) -> Iterator[None]:
+        """Run a block on all processes, and raise one process's UserError on all.
 
-        It names the process where it is not everyone's.
+        Raises:
+            UserError: the error of the first process that had one. The message names
+                the process, unless all had an error.
         """
         error = None
         try:
@@ -187,31 +224,37 @@ class Link:
         errors = self.exchange(error)
         failed = [index for index, each in enumerate(errors) if each is not None]
         if failed:
-            self._agreed = True  # all have the error, and end by themselves
+            self._error_is_shared = True  # so all end, and need not be told
             where = f"process {failed[0]}: " if len(failed) < self.count else ""
             raise UserError(where + errors[failed[0]])
 
-    def leave(self, error: str = "", code: int = 0) -> None:
-        """Tell the others that this process ends, with an error or at its end."""
-        self._leaving = True
+    def announce_end(self, error: str = "", code: int = 0) -> None:
+        """Tell the others that this process ends; with a code but 0, they end too."""
+        self._ending = True
         for index in self._sockets:
             self._send(index, {"error": error, "code": code})
 
     def __enter__(self) -> "Link":
         return self
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self.count == 1:
             return
-        if error is None or self._agreed:
-            self.leave()
+        if error is None or self._error_is_shared:
+            self.announce_end()
             if error is not None:
-                self._see_off()
+                self._wait_until_others_end()
             return
         if isinstance(error, RuntimeError | ValueError):
-            # What JAX raises when another process is gone: its news come first.
-            time.sleep(SETTLE_SECONDS)
+            # JAX raises these when another process is gone. That process's own
+            # message says why: if it comes now, it is what this process ends with.
+            time.sleep(FAREWELL_SECONDS)
         code = 2 if isinstance(error, UserError) else 1
         reason = str(error) or type(error).__name__
-        self.leave(f"process {self.index} failed: {reason}", code)
-        self._see_off()
+        self.announce_end(f"process {self.index} failed: {reason}", code)
+        self._wait_until_others_end()

@@ -1,23 +1,27 @@
-"""Signals that end a run between two calls, once all is saved."""
+"""Signals that end a run between two training calls, after everything is saved."""
 
 import signal
-from typing import Any
+from types import FrameType
 
 
 class StopSignals:
-    """Remembers SIGTERM or SIGINT, for the loop to end between two calls."""
+    """A context in which SIGTERM and SIGINT are only noted, for the loop to act on.
+
+    Attributes:
+        received: the number of the last signal, 0 if there was none.
+    """
 
     def __init__(self) -> None:
         self.received = 0
 
     def __enter__(self) -> "StopSignals":
         numbers = signal.SIGINT, signal.SIGTERM
-        self._before = {n: signal.signal(n, self._receive) for n in numbers}
+        self._previous = {n: signal.signal(n, self._note) for n in numbers}
         return self
 
-    def _receive(self, number: int, frame: Any) -> None:
+    def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number
 
     def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)

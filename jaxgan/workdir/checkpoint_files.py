@@ -17,7 +17,7 @@ import orbax.checkpoint as ocp
 from jaxgan.errors import UserError
 from jaxgan.files import storage
 from jaxgan.types import GanState, PyTree
-from jaxgan.workdir.checksums import damage
+from jaxgan.workdir.checksums import find_damage
 
 # Orbax writes it last: nothing is renamed in a bucket, so it marks what is finished.
 COMMITTED = "commit_success.txt"
@@ -131,7 +131,7 @@ def sound_step(directory: Path, step: int | None = None) -> int:
         found = ", ".join(map(str, steps))
         raise UserError(f"--step = {step}: no such checkpoint; there are {found}")
     for candidate in [step] if step is not None else reversed(steps):
-        problem = damage(directory / str(candidate))
+        problem = find_damage(directory / str(candidate))
         if problem is None:
             return candidate
         if step is not None:

@@ -28,7 +28,7 @@ from jaxgan.workdir.checkpoint_files import (
     steps_in,
     to_arrays,
 )
-from jaxgan.workdir.checksums import UNFINISHED, damage, write_sums
+from jaxgan.workdir.checksums import UNFINISHED, find_damage, write_checksums
 
 
 class SaveFailed(Exception):
@@ -120,7 +120,7 @@ class Checkpoints:
             if self._manager is not None:
                 self._manager.wait_until_finished()
                 self._manager.check_for_errors()
-                write_sums(self.directory / str(step))
+                write_checksums(self.directory / str(step))
         except Exception as error:
             raise self._failure(step, error) from error
         self._latest = step
@@ -161,11 +161,11 @@ class Checkpoints:
 
     def _newest_sound(self, like: GanState) -> int | None:
         for step in reversed(steps_in(self.directory)):
-            problem = damage(self.directory / str(step))
+            problem = find_damage(self.directory / str(step))
             if problem is None:
                 return step
             if problem == UNFINISHED and self._is_complete(step, like):
-                write_sums(self.directory / str(step))
+                write_checksums(self.directory / str(step))
                 return step
             target = set_aside(self.directory / str(step))
             print(

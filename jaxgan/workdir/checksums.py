@@ -1,4 +1,8 @@
-"""Checksums of our own for a folder: one flipped byte in any file is found."""
+"""Checksums of a checkpoint's files, which reveal even one flipped byte.
+
+Orbax has checksums of shard indices only: with a flipped byte in its largest file, a
+checkpoint restores to wrong values without an error.
+"""
 
 import hashlib
 import json
@@ -6,33 +10,34 @@ from pathlib import Path
 
 from jaxgan.files import storage
 
-SUMS = "checksums.json"
+FILE_NAME = "checksums.json"
 UNFINISHED = "it was not finished"
 
 
-def sums_of(path: Path) -> dict[str, str]:
-    """Return {file, relative to path: SHA-256} for every file but the sums' own."""
+def compute_checksums(folder: Path) -> dict[str, str]:
+    """Return {path relative to `folder`: SHA-256} of all files but FILE_NAME."""
     return {
-        name: hashlib.sha256((path / name).read_bytes()).hexdigest()
-        for name in storage.files(path)
-        if Path(name).name != SUMS
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in storage.files(folder)
+        if Path(name).name != FILE_NAME
     }
 
 
-def write_sums(path: Path) -> None:
-    """Write the checksums of a finished checkpoint, all or nothing."""
-    storage.write(path / SUMS, json.dumps(sums_of(path), indent=1))
+def write_checksums(folder: Path) -> None:
+    """Write the checksums of a finished checkpoint; the file is never half written."""
+    checksums = compute_checksums(folder)
+    storage.write(folder / FILE_NAME, json.dumps(checksums, indent=1))
 
 
-def damage(path: Path) -> str | None:
-    """Return what is wrong with a checkpoint, None for a sound one."""
+def find_damage(folder: Path) -> str | None:
+    """Return what is wrong with a checkpoint, None if all its files are sound."""
     try:
-        expected = json.loads((path / SUMS).read_text())
+        expected = json.loads((folder / FILE_NAME).read_text())
     except FileNotFoundError:
         return UNFINISHED
     except ValueError:
-        return f"{SUMS} is not readable"
-    found = sums_of(path)
+        return f"{FILE_NAME} is not readable"
+    found = compute_checksums(folder)
     for name in sorted(expected.keys() | found.keys()):
         if name not in found:
             return f"{name} is missing"

@@ -23,7 +23,7 @@ def check_same_command(fields: dict[str, Any], workdir: str, link: Link) -> None
 
     `fields` are those of this process's config, {'section.field': value}.
     """
-    mine = {"--workdir": workdir} | versions.versions() | fields
+    mine = {"--workdir": workdir} | versions.installed_versions() | fields
     mine = {name: value for name, value in mine.items() if name not in DATA_PATHS}
     first = link.exchange(mine)[0]
     differing = [
@@ -31,7 +31,7 @@ def check_same_command(fields: dict[str, Any], workdir: str, link: Link) -> None
         for name in sorted(first.keys() | mine.keys())
         if first.get(name) != mine.get(name)
     ]
-    with link.together():
+    with link.share_errors():
         if differing:
             raise UserError(
                 "another config or code than that of process 0 "
@@ -49,14 +49,14 @@ def hold_workdir(workdir: Path, fields: dict[str, Any], link: Link) -> Iterator[
     """
     with ExitStack() as stack:
         word = ""
-        with link.together():
+        with link.share_errors():
             if link.first:
                 if (workdir / "config.json").exists():
                     stored.check_same_run(stored.load(workdir).fields, fields)
-                word = stack.enter_context(lock.locked(workdir))
+                word = stack.enter_context(lock.hold_lock(workdir))
         word = link.exchange(word)[0]
-        with link.together():
-            if not lock.seen(workdir, word):
+        with link.share_errors():
+            if not lock.is_lock_visible(workdir, word):
                 raise UserError(
                     f"--workdir = {workdir}: what process 0 writes there is not seen "
                     "here; all need the same folder, or gs://..."
@@ -79,7 +79,7 @@ def check_same_state(state: GanState, init_from: str, link: Link) -> None:
     if link.count == 1:
         return
     mine = checkpoint_files.digest(checkpoint_files.to_arrays(state))
-    with link.together():
+    with link.share_errors():
         if mine != link.exchange(mine)[0]:
             raise UserError(
                 "another state to start from than that of process 0 (train.init_from "
@@ -95,7 +95,7 @@ def check_same_data(feed: Feed, name: str, link: Link) -> None:
     if link.count == 1:
         return
     mine = feed.fingerprint()
-    with link.together():
+    with link.share_errors():
         if mine != link.exchange(mine)[0]:
             raise UserError(
                 f"data.dir = {name}: other examples than those of process 0"

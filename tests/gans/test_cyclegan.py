@@ -375,7 +375,7 @@ def dropped(axis_name=None, shares=1):
     batch = {"a": image, "b": image}
     if axis_name:
         share = {name: x[None] for name, x in batch.items()}
-        batch = {n: x[:, 0] for n, x in devices.shard(share, shares).items()}
+        batch = {n: x[:, 0] for n, x in devices.split_batch(share, shares).items()}
     step = jax.jit(step)
     for _ in range(2):
         state, _ = step(state, batch, KEY)
@@ -440,7 +440,7 @@ def test_a_penalised_step_by_shares_of_the_batch_is_the_same():
     step = jax.vmap(
         gan.train_step, axis_name="device", in_axes=(None, 0, None), out_axes=None
     )
-    split = devices.shard({name: x[None] for name, x in batch.items()}, 4)
+    split = devices.split_batch({name: x[None] for name, x in batch.items()}, 4)
     split = {name: x[:, 0] for name, x in split.items()}
     state = affine_state(alone)
     by_shares = jax.jit(step)(state, split, KEY)

@@ -101,11 +101,11 @@ def train(config, steps, shape=SHAPE, classes=0, init=False):
     used = jax.devices()[:1]
     gan = build(config).gan(shape, classes)
     before = jax.jit(gan.init)(KEY) if init else drawn_state(gan)
-    before = devices.to_host(before)
+    before = devices.copy_to_host(before)
     state = devices.replicate(before, used)
     batch = batches(config, steps, shape, classes or 1)
     after, metrics = devices.compile_steps(gan, used)(state, batch, KEY)
-    return before, devices.to_host(after), devices.to_host(metrics)
+    return before, devices.copy_to_host(after), devices.copy_to_host(metrics)
 
 
 def leaves(tree):

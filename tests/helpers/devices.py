@@ -256,7 +256,7 @@ def trainer(config, count=1, steps=STEPS):
 
     def train(state):
         state = devices.replicate(state, used)
-        return devices.to_host(compiled(state, batch, KEY))
+        return devices.copy_to_host(compiled(state, batch, KEY))
 
     return train
 
@@ -268,7 +268,7 @@ def by_shares(config, shares=8, steps=STEPS):
     outcome, vmap raises if those of two devices could differ (out_axes=None).
     """
     gan = gan_of(config, devices.AXIS)
-    batch = devices.shard(batches(config, steps), shares)
+    batch = devices.split_batch(batches(config, steps), shares)
 
     def share(state, batch):
         return lax.scan(lambda s, b: gan.train_step(s, b, KEY), state, batch)

@@ -1,4 +1,4 @@
-"""How the processes of a run find one another, agree, and notice a loss."""
+"""Rendezvous of processes, what they agree on, and how they notice a lost one."""
 
 import json
 import os
@@ -14,15 +14,15 @@ import pytest
 
 from jaxgan.errors import UserError
 from jaxgan.runtime import processes, rendezvous
-from jaxgan.runtime.processes import Place
+from jaxgan.runtime.processes import ProcessSpec
 from jaxgan.workdir import startup
 
 
 @pytest.fixture
 def address(monkeypatch):
-    monkeypatch.setattr(processes, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(processes, "HEARTBEAT_SECONDS", 0.05)
     # Connections of threads stay open, those of processes close when they end.
-    monkeypatch.setattr(processes, "SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr(processes, "FAREWELL_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
     links = []
@@ -32,13 +32,13 @@ def address(monkeypatch):
     )
     yield address
     for link in links:
-        link._leaving = True  # none of them is to end this process
+        link._ending = True  # none of them is to end this process
     for link in links:
         for connection in link._sockets.values():
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
     for thread in threading.enumerate():
-        if thread.name.startswith(processes.THREADS):
+        if thread.name.startswith(processes.THREAD_PREFIX):
             thread.join(5)
 
 
@@ -55,12 +55,15 @@ def in_threads(*calls):
         return list(pool.map(run, calls))
 
 
-def joined(address, count=2, wait_seconds=10):
+def connect(address, count, index, wait_seconds=10):
+    """Return the link of process `index`, once all have come."""
+    spec = ProcessSpec(address, count, index)
+    return rendezvous.connect_processes(spec, wait_seconds)
+
+
+def connected(address, count=2):
     """Return the links of so many processes, here threads."""
-    places = [Place(address, count, index) for index in range(count)]
-    return in_threads(
-        *(lambda place=p: rendezvous.join(place, wait_seconds) for p in places)
-    )
+    return in_threads(*(lambda i=i: connect(address, count, i) for i in range(count)))
 
 
 @pytest.fixture
@@ -71,6 +74,13 @@ def exits(monkeypatch):
     return codes
 
 
+def assert_all_say(errors, *words):
+    """All processes got the same error, which has these words in it."""
+    (message,) = {str(error) for error in errors}
+    for word in words:
+        assert word in message
+
+
 def wait_for(condition):
     limit = time.monotonic() + 10
     while not condition() and time.monotonic() < limit:
@@ -79,7 +89,7 @@ def wait_for(condition):
 
 
 def test_all_get_what_each_gave(address):
-    links = joined(address, 3)
+    links = connected(address, 3)
     assert [link.first for link in links] == [True, False, False]
     for turn in range(3):
         calls = [
@@ -89,22 +99,22 @@ def test_all_get_what_each_gave(address):
 
 
 def test_one_process_needs_no_other():
-    link = rendezvous.join(None, 10)
+    link = rendezvous.connect_processes(None, 10)
     assert (link.count, link.first, link.exchange("x")) == (1, True, ["x"])
-    with pytest.raises(UserError, match="wrong"), link.together():
+    with pytest.raises(UserError, match="wrong"), link.share_errors():
         raise UserError("wrong")
 
 
 def test_an_error_of_one_is_raised_on_all(address, exits):
     def work(link):
-        with link, link.together():
+        with link, link.share_errors():
             if link.index == 1:
                 raise UserError("data.dir = x: no such folder")
 
-    links = joined(address, 3)
+    links = connected(address, 3)
     errors = in_threads(*(lambda link=link: work(link) for link in links))
-    message = "process 1: data.dir = x: no such folder"
-    assert [str(error) for error in errors] == [message] * 3
+    assert len(errors) == 3
+    assert_all_say(errors, "process 1: data.dir = x: no such folder")
     assert exits == []
 
 
@@ -112,32 +122,27 @@ def test_workers_that_do_not_come(address):
     """The one that did come is told as well."""
     begin = time.monotonic()
     errors = in_threads(
-        lambda: rendezvous.join(Place(address, 4, 0), 0.5),
-        lambda: rendezvous.join(Place(address, 4, 2), 0.5),
+        lambda: connect(address, 4, 0, wait_seconds=0.5),
+        lambda: connect(address, 4, 2, wait_seconds=0.5),
     )
     assert time.monotonic() - begin < 5
-    message = (
-        f"--num_processes = 4: processes 1, 3 did not come to {address} within 0.5 s "
-        "(parallel.wait_seconds); start the same command for each, with its own "
-        "--process_id"
+    assert_all_say(
+        errors,
+        "--num_processes = 4: processes 1, 3 did not come",
+        address,
+        "0.5 s (parallel.wait_seconds)",
+        "--process_id",
     )
-    assert [str(error) for error in errors] == [message] * 2
 
 
 def test_process_0_that_does_not_come(address):
-    (error,) = in_threads(lambda: rendezvous.join(Place(address, 2, 1), 0.5))
-    assert str(error).startswith(
-        f"--coordinator = {address}: process 0 does not answer there after 0.5 s"
-    )
+    (error,) = in_threads(lambda: connect(address, 2, 1, wait_seconds=0.5))
+    assert_all_say([error], f"--coordinator = {address}: process 0 ", "0.5 s")
 
 
 def test_two_processes_of_one_number(address):
-    errors = in_threads(
-        *(lambda i=i: rendezvous.join(Place(address, 3, i), 10) for i in (0, 1, 1))
-    )
-    assert [str(error) for error in errors] == [
-        "--process_id = 1: two processes have it; each needs its own"
-    ] * 3
+    errors = in_threads(*(lambda i=i: connect(address, 3, i) for i in (0, 1, 1)))
+    assert_all_say(errors, "--process_id = 1: two processes")
 
 
 def test_a_process_that_is_started_again_before_all_have_come(address):
@@ -151,14 +156,14 @@ def test_a_process_that_is_started_again_before_all_have_come(address):
                     killed.sendall(b'{"jaxgan": 1, "count": 3}\n')
                     time.sleep(0.1)
                 break
-        return rendezvous.join(Place(address, 3, 1), 10)
+        return connect(address, 3, 1)
 
     def later():
         time.sleep(1)
-        return rendezvous.join(Place(address, 3, 2), 10)
+        return connect(address, 3, 2)
 
     links = in_threads(
-        lambda: rendezvous.join(Place(address, 3, 0), 10),
+        lambda: connect(address, 3, 0),
         killed_then_started_again,
         later,
     )
@@ -168,12 +173,10 @@ def test_a_process_that_is_started_again_before_all_have_come(address):
 
 def test_processes_that_do_not_agree_on_their_number(address):
     errors = in_threads(
-        lambda: rendezvous.join(Place(address, 2, 0), 10),
-        lambda: rendezvous.join(Place(address, 3, 1), 10),
+        lambda: connect(address, 2, 0),
+        lambda: connect(address, 3, 1),
     )
-    assert [str(error) for error in errors] == [
-        "--num_processes = 3 in process 1: process 0 has 2; they must be the same"
-    ] * 2
+    assert_all_say(errors, "--num_processes = 3 in process 1", "process 0 has 2")
 
 
 def test_others_that_knock_are_not_let_in(address):
@@ -189,16 +192,16 @@ def test_others_that_knock_are_not_let_in(address):
                     break
                 except ConnectionRefusedError:
                     time.sleep(0.01)
-        return rendezvous.join(Place(address, 2, 1), 10)
+        return connect(address, 2, 1)
 
-    links = in_threads(lambda: rendezvous.join(Place(address, 2, 0), 10), knock)
+    links = in_threads(lambda: connect(address, 2, 0), knock)
     calls = [lambda link=link: link.exchange(link.index) for link in links]
     assert in_threads(*calls) == [[0, 1]] * 2
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
 def test_an_ipv6_address(address):
-    links = joined(f"[::1]:{address.rpartition(':')[2]}")
+    links = connected(f"[::1]:{address.rpartition(':')[2]}")
     calls = [lambda link=link: link.exchange(link.index) for link in links]
     assert in_threads(*calls) == [[0, 1]] * 2
 
@@ -208,34 +211,35 @@ def test_an_ipv6_address(address):
 )
 def test_an_address_that_is_none(text):
     with pytest.raises(UserError, match="must be HOST:PORT"):
-        rendezvous.join(Place(text, 2, 0), 1)
+        connect(text, 2, 0, wait_seconds=1)
 
 
 def test_a_port_that_is_taken():
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(UserError, match="cannot listen there"):
-            rendezvous.join(Place(address, 2, 0), 1)
+            connect(address, 2, 0, wait_seconds=1)
 
 
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_lost_process_ends_the_others_at_once(address, exits, capsys, lost):
-    links = joined(address)
+    links = connected(address)
     for connection in links[lost]._sockets.values():
-        links[lost]._leaving = True  # what its own threads see does not matter
+        links[lost]._ending = True  # what its own threads see does not matter
         connection.shutdown(socket.SHUT_RDWR)
     wait_for(lambda: exits)
     assert exits == [1]
-    assert capsys.readouterr().err == (
-        f"jaxgan: error: process {lost} was lost; {processes.HINT}\n"
-    )
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"jaxgan: error: process {lost} was lost")
+    assert processes.RESTART_HINT in line
 
 
 @pytest.mark.parametrize("silent", [0, 1])
 def test_a_process_that_hangs_is_noticed(address, exits, capsys, monkeypatch, silent):
-    monkeypatch.setattr(processes, "SILENCE_SECONDS", 2.0)
-    links = joined(address)
-    time.sleep(2.5)  # both are heard of
+    monkeypatch.setattr(processes, "HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr(processes, "SILENCE_SECONDS", 0.6)
+    links = connected(address)
+    time.sleep(0.8)  # both are heard of
     assert exits == []
     send = processes.Link._send
     monkeypatch.setattr(
@@ -244,12 +248,12 @@ def test_a_process_that_hangs_is_noticed(address, exits, capsys, monkeypatch, si
         lambda link, *args: None if link is links[silent] else send(link, *args),
     )
     wait_for(lambda: exits)
-    assert f"process {silent} was not heard of for 2 s" in capsys.readouterr().err
+    assert f"process {silent} was not heard of for 0.6 s" in capsys.readouterr().err
 
 
 def test_a_pause_of_all_is_no_silence(address, exits, monkeypatch):
-    """As of suspended machines: the clock goes on, but no beat is missed."""
-    joined(address)
+    """As of suspended machines: the clock goes on, but no heartbeat is missed."""
+    connected(address)
     clock = time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: clock() + 1000)
     time.sleep(0.5)
@@ -258,11 +262,11 @@ def test_a_pause_of_all_is_no_silence(address, exits, monkeypatch):
 
 def test_process_0_ends_last(address, exits, monkeypatch):
     """JAX's service, which it has, would abort the others with a C++ stack."""
-    monkeypatch.setattr(processes, "SETTLE_SECONDS", 10)
-    links, ended = joined(address), []
+    monkeypatch.setattr(processes, "FAREWELL_SECONDS", 10)
+    links, ended = connected(address), []
 
     def work(link):
-        with suppress(UserError), link, link.together():
+        with suppress(UserError), link, link.share_errors():
             raise UserError("wrong")
         if not link.first:
             time.sleep(0.5)
@@ -278,20 +282,20 @@ def test_process_0_ends_last(address, exits, monkeypatch):
 
 
 def test_waiting_long_is_said(address, capsys, monkeypatch):
-    monkeypatch.setattr(processes, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(processes, "REPORT_SECONDS", 0.1)
 
     def late(link):
         time.sleep(0.3)
         return link.exchange(link.index)
 
-    links = joined(address)
+    links = connected(address)
     calls = lambda: links[0].exchange(0), lambda: late(links[1])
     assert in_threads(*calls) == [[0, 1]] * 2
     assert "jaxgan: waiting for process 1 for " in capsys.readouterr().err
 
 
 def test_an_error_of_one_while_the_others_compute(address, exits, capsys):
-    links = joined(address, 3)
+    links = connected(address, 3)
     with pytest.raises(UserError), links[2]:
         raise UserError("photo.png: not an image")
     # Process 0 passes it on to process 1.
@@ -302,7 +306,7 @@ def test_an_error_of_one_while_the_others_compute(address, exits, capsys):
 
 
 def test_processes_end_one_after_the_other(address, exits, capsys):
-    for link in reversed(joined(address, 3)):
+    for link in reversed(connected(address, 3)):
         with link:
             pass
         time.sleep(0.05)
@@ -312,108 +316,90 @@ def test_processes_end_one_after_the_other(address, exits, capsys):
 
 def test_messages_do_not_mix(address):
     """Long values of two threads arrive whole."""
-    links = joined(address)
+    links = connected(address)
     value = {"text": "x" * 1_000_000}
     calls = [lambda link=link: link.exchange(value) for link in links]
     assert in_threads(*calls) == [[value] * 2] * 2
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("other", "difference"),
     [
-        (
-            lambda config: config.train.update(seed=1),
-            "process 1: another config or code than that of process 0 (train.seed: 0 "
-            "in process 0, 1 here); all need the same",
-        ),
-        (
-            lambda config: config.gan.update(extra="x"),
-            "process 1: another config or code than that of process 0 (gan.extra: - in "
-            "process 0, x here); all need the same",
-        ),
+        ({"train.seed": 1}, "(train.seed: 0 in process 0, 1 here)"),
+        ({"gan.extra": "x"}, "(gan.extra: - in process 0, x here)"),
     ],
 )
-def test_another_config(address, change, message):
-    from configs.wgan import get_config
-
-    configs = [get_config(), get_config()]
-    with configs[1].unlocked():
-        change(configs[1])
-    calls = [
-        lambda link=link, config=config: startup.check_same_command(
-            config, "runs/x", link
+def test_another_config(address, other, difference):
+    fields = [{"train.seed": 0, "data.dir": "x"}, {"train.seed": 0, "data.dir": "y"}]
+    fields[1] |= other
+    errors = in_threads(
+        *(
+            lambda link=link: startup.check_same_command(
+                fields[link.index], "runs/x", link
+            )
+            for link in connected(address)
         )
-        for link, config in zip(joined(address), configs, strict=True)
-    ]
-    assert [str(error) for error in in_threads(*calls)] == [message] * 2
+    )
+    assert_all_say(errors, "process 1", difference)
 
 
 def test_other_data(address):
-    from configs.wgan import get_config
-
-    calls = [
-        lambda link=link: startup.check_same_data(
-            get_config(), SimpleNamespace(fingerprint=lambda: str(link.index)), link
+    errors = in_threads(
+        *(
+            lambda link=link: startup.check_same_data(
+                SimpleNamespace(fingerprint=lambda: str(link.index)), "digits", link
+            )
+            for link in connected(address)
         )
-        for link in joined(address)
-    ]
-    message = "process 1: data.dir = digits: other examples than those of process 0"
-    assert [str(error) for error in in_threads(*calls)] == [message] * 2
+    )
+    assert_all_say(errors, "process 1", "data.dir = digits: other examples")
 
 
 def test_another_state(address):
-    from configs.wgan import get_config
-
-    calls = [
-        lambda link=link: startup.check_same_state(
-            get_config(), {"kernel": np.full(3, link.index)}, link
+    errors = in_threads(
+        *(
+            lambda link=link: startup.check_same_state(
+                {"kernel": np.full(3, link.index)}, "runs/x", link
+            )
+            for link in connected(address)
         )
-        for link in joined(address)
-    ]
-    message = (
-        "process 1: another state to start from than that of process 0 "
-        "(train.init_from = ''); all need the same files and hardware"
     )
-    assert [str(error) for error in in_threads(*calls)] == [message] * 2
+    assert_all_say(errors, "process 1", "another state", "train.init_from = 'runs/x'")
 
 
 def test_another_folder(address, tmp_path, monkeypatch):
     """Of the same name, but on a machine's own disk."""
-    from configs.wgan import get_config
-
-    seen = startup.lock.seen
-    monkeypatch.setattr(startup.lock, "seen", lambda *where: seen(*where, 0.3))
+    visible = startup.lock.is_lock_visible
+    monkeypatch.setattr(
+        startup.lock, "is_lock_visible", lambda *where: visible(*where, 0.3)
+    )
     folders = [tmp_path / "0", tmp_path / "1"]
 
     def work(link):
-        with startup.alone_in(folders[link.index], get_config(), link):
+        with startup.hold_workdir(folders[link.index], {}, link):
             raise AssertionError("went on")
 
-    errors = in_threads(*(lambda link=link: work(link) for link in joined(address)))
-    message = (
-        f"process 1: --workdir = {folders[1]}: what process 0 writes there is not seen "
-        "here; all need the same folder, or gs://..."
+    errors = in_threads(*(lambda link=link: work(link) for link in connected(address)))
+    assert_all_say(
+        errors, f"process 1: --workdir = {folders[1]}: ", "not seen", "gs://"
     )
-    assert [str(error) for error in errors] == [message] * 2
     assert not folders[0].exists()
 
 
 def test_another_version(address, monkeypatch):
-    from configs.wgan import get_config
-
     versions = iter([{"jax": "0.10.2"}, {"jax": "0.11.0"}])
-    monkeypatch.setattr(startup.versions, "versions", lambda: next(versions))
-    calls = [
-        lambda link=link: startup.check_same_command(get_config(), "x", link)
-        for link in joined(address)
-    ]
-    errors = {str(error) for error in in_threads(*calls)}
-    assert len(errors) == 1
-    assert "jax: 0.1" in errors.pop()
+    monkeypatch.setattr(startup.versions, "installed_versions", lambda: next(versions))
+    errors = in_threads(
+        *(
+            lambda link=link: startup.check_same_command({}, "x", link)
+            for link in connected(address)
+        )
+    )
+    assert_all_say(errors, "process 1", "jax: 0.1")
 
 
 def test_the_versions_have_the_code_in_them():
-    versions = startup.process.versions()
+    versions = startup.versions.installed_versions()
     assert {"Python", "jax", "jaxlib", "flax", "jaxgan"} <= versions.keys()
     assert len(versions["jaxgan"]) == 12
     assert json.loads(json.dumps(versions)) == versions

@@ -58,9 +58,9 @@ def test_one_flipped_byte_in_any_file_is_detected(saved):
     for path in files_of(saved, 4):
         before = path.read_bytes()
         flip_a_byte(path)
-        assert checksums.damage(saved.directory / "4") is not None, path
+        assert checksums.find_damage(saved.directory / "4") is not None, path
         path.write_bytes(before)
-    assert checksums.damage(saved.directory / "4") is None
+    assert checksums.find_damage(saved.directory / "4") is None
 
 
 def test_damaged_is_reported_moved_aside_and_replaced(saved, capsys):
@@ -72,21 +72,21 @@ def test_damaged_is_reported_moved_aside_and_replaced(saved, capsys):
     assert (saved.directory.parent / "damaged" / "4").is_dir()
     saved.save(4, to_arrays(state(4)), {})
     saved.wait()
-    assert checksums.damage(saved.directory / "4") is None
+    assert checksums.find_damage(saved.directory / "4") is None
     assert same(saved.restore(state(0))[0], state(4))
 
 
 def test_missing_file_is_damage(saved):
     files_of(saved, 4)[0].unlink()
-    assert "missing" in checksums.damage(saved.directory / "4")
+    assert "missing" in checksums.find_damage(saved.directory / "4")
     assert same(saved.restore(state(0))[0], state(3))
 
 
 def test_killed_before_the_sums_a_whole_checkpoint_is_kept(saved):
-    (saved.directory / "4" / checksums.SUMS).unlink()
-    assert checksums.damage(saved.directory / "4") == checksums.UNFINISHED
+    (saved.directory / "4" / checksums.FILE_NAME).unlink()
+    assert checksums.find_damage(saved.directory / "4") == checksums.UNFINISHED
     assert same(saved.restore(state(0))[0], state(4))
-    assert checksums.damage(saved.directory / "4") is None
+    assert checksums.find_damage(saved.directory / "4") is None
 
 
 def test_killed_before_the_sums_a_damaged_checkpoint_is_not(saved, monkeypatch):
@@ -101,7 +101,7 @@ def test_killed_before_the_sums_a_damaged_checkpoint_is_not(saved, monkeypatch):
         )
         saved.save(5, to_arrays(state(5)), {})
         saved.wait()
-    (saved.directory / "5" / checksums.SUMS).unlink()
+    (saved.directory / "5" / checksums.FILE_NAME).unlink()
     assert same(saved.restore(state(0))[0], state(4))
     assert (saved.directory.parent / "damaged" / "5").is_dir()
 
