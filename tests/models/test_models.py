@@ -74,7 +74,7 @@ def images(shape, batch=2):
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "shape", "classes", "latent", "parameters"),
+    ("name", "options", "shape", "classes", "latent_size", "parameters"),
     [
         # spec/wgan.md section 10
         ("resnet32", {"width": 128}, (32, 32, 3), 0, 128, 1_204_483),
@@ -120,14 +120,14 @@ def images(shape, batch=2):
     ],
 )
 def test_generators_have_the_published_numbers_of_parameters(
-    name, options, shape, classes, latent, parameters
+    name, options, shape, classes, latent_size, parameters
 ):
     network = latent.generator(name, shape=shape, num_classes=classes, **options)
     labels = jnp.zeros(2, jnp.int32) if classes else None
-    variables = shapes_of(network, jnp.zeros((2, latent)), labels)
+    variables = shapes_of(network, jnp.zeros((2, latent_size)), labels)
     assert size(variables["params"]) == parameters
     output = jax.eval_shape(
-        lambda v: network.apply(v, jnp.zeros((2, latent)), labels, train=False),
+        lambda v: network.apply(v, jnp.zeros((2, latent_size)), labels, train=False),
         variables,
     )
     assert output.shape == (2, *shape)
@@ -349,7 +349,7 @@ def test_mlp_initialisations():
         network = latent.critic("mlp", shape=(256,), **options)
         return drawn_params(network, jnp.zeros((1, 256)))
 
-    keras, he, torch = map(drawn, mlp.INITS[::2] + mlp.INITS[1:2])
+    keras, he, torch = map(drawn, mlp.INITIALIZERS[::2] + mlp.INITIALIZERS[1:2])
     assert keras["hidden_0"]["kernel"].std() == pytest.approx(
         np.sqrt(2 / (256 + 512)), rel=0.02
     )
@@ -680,7 +680,7 @@ def test_other_backends_get_one_convolution_of_the_same_values(monkeypatch):
 
 def test_upsample_repeats_and_mean_pool_averages():
     x = jnp.arange(4.0).reshape(1, 2, 2, 1)
-    repeated = layers.upsample(x)
+    repeated = layers.upsample_nearest(x)
     rows = [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
     np.testing.assert_array_equal(repeated[0, :, :, 0], rows)
     np.testing.assert_array_equal(layers.mean_pool(repeated), x)
