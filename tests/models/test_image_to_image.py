@@ -13,6 +13,10 @@ from jaxgan.errors import UserError
 from jaxgan.models import translation
 from jaxgan.models.translation import image_layers
 
+FAST_KEY = jax.random.key(0, impl="unsafe_rbg")
+# Of LLVM; half the time of compilation.
+QUICK = {"xla_backend_optimization_level": 0}
+
 G = {
     "width": 64,
     "norm": "instance",
@@ -258,7 +262,7 @@ def test_initialisers_have_pytorch_s_deviations(name, transposed):
         "kaiming": math.sqrt(2 / fan_in),
     }[name]
     init = image_layers.kernel_init(name, gain, transposed)
-    kernel = np.asarray(init(jax.random.key(0), (size, size, inputs, outputs)))
+    kernel = np.asarray(init(FAST_KEY, (size, size, inputs, outputs)))
     assert kernel.std() == pytest.approx(expected, rel=0.02)
     assert kernel.mean() == pytest.approx(0, abs=0.02 * expected)
     # Normal, not uniform and not truncated.
@@ -284,7 +288,8 @@ def test_the_orthogonal_initialiser_is_orthogonal_in_pytorch_s_shape(
 def test_networks_draw_from_the_initialiser_named():
     network = generator(initializer="kaiming", norm="batch", width=8)
     init = functools.partial(network.init, train=True)
-    params = jax.jit(init)(jax.random.key(0, impl="unsafe_rbg"), images(8))["params"]
+    init = jax.jit(init, compiler_options=QUICK)
+    params = init(FAST_KEY, images(8))["params"]
     for name, fan_in in (
         ("input", 49 * 3),
         ("down_0", 9 * 8),
@@ -344,13 +349,17 @@ def test_resize_convolutions_are_3x3_and_double_as_well(name):
 def test_dropout_sets_half_to_0_and_doubles_the_rest_by_the_example_s_own_key():
     x = jnp.ones((3, 16, 16, 4))
     keys = jax.random.split(jax.random.key(0), 3)
-    made = np.asarray(image_layers.dropout(x, keys, 1))
+
+    @functools.partial(jax.jit, compiler_options=QUICK)
+    def drop(x, keys):
+        dropout = image_layers.dropout
+        return dropout(x, keys, 1), dropout(x[1:2], keys[1:2], 1), dropout(x, keys, 2)
+
+    made, alone, other = map(np.asarray, drop(x, keys))
     assert set(np.unique(made)) == {0.0, 2.0}
     assert (made == 0).mean() == pytest.approx(0.5, abs=0.03)
     assert (made[0] != made[1]).mean() == pytest.approx(0.5, abs=0.05)
-    alone = image_layers.dropout(x[1:2], keys[1:2], 1)
     np.testing.assert_array_equal(alone[0], made[1])
-    other = np.asarray(image_layers.dropout(x, keys, 2))
     assert (other != made).mean() == pytest.approx(0.5, abs=0.03)
     np.testing.assert_array_equal(image_layers.dropout(x, None, 1), x)
 
@@ -402,7 +411,7 @@ def test_train_changes_batch_norm_alone():
                 for train in (True, False)
             ]
 
-        train, evaluate = jax.jit(both)(variables)
+        train, evaluate = jax.jit(both, compiler_options=QUICK)(variables)
         if norm == "instance":
             assert not train[1]
             np.testing.assert_array_equal(train[0], evaluate[0])
