@@ -96,6 +96,13 @@ def instance_norm(inputs: jax.Array) -> jax.Array:
     It is nn.InstanceNorm2d(affine=False): eps 1e-5, biased variance, no parameters.
     The moments are float32 at least.
     """
+    # Not `nn.GroupNorm(num_groups=None, group_size=1, epsilon=1e-5, use_bias=False,
+    # use_scale=False)` (flax 0.12.8). It takes the variance as E x^2 - (E x)^2, which
+    # cancels: for float32 maps of mean 4 and deviation 0.01 its outputs are off by up
+    # to 0.19, these by 1.3e-4. With use_fast_variance=False it has the same values, but
+    # forward and gradient in a scan took 61 ms for [1, 64, 64, 256] and 77 ms for
+    # [4, 64, 64, 64], where this took 42 and 53 (two busy cores, the fastest of 7
+    # runs). For bfloat16 inputs all three have the same largest error, 0.0076.
     x = inputs.astype(jnp.promote_types(inputs.dtype, jnp.float32))
     centred = x - x.mean((1, 2), keepdims=True)
     variance = jnp.square(centred).mean((1, 2), keepdims=True)
