@@ -328,10 +328,23 @@ def test_paddings_are_numpy_s(name, numpys):
     np.testing.assert_array_equal(image_layers.pad(x, 3, name), expected)
 
 
-def test_bilinear_is_jax_image_s():
-    x = images(4)
-    expected = jax.image.resize(x, (2, 8, 8, 3), "bilinear")
-    np.testing.assert_allclose(image_layers.upsample_bilinear(x), expected, atol=1e-6)
+def test_bilinear_takes_3_4_of_the_nearest_pixel_and_1_4_of_the_next():
+    """Half-pixel centres, clamped at the edges: PyTorch's align_corners=False."""
+    row = jnp.asarray([0.0, 4.0, 12.0]).reshape(1, 1, 3, 1)
+    made = image_layers.upsample_bilinear(row)
+    expected = [[0, 1, 3, 6, 10, 12]] * 2
+    np.testing.assert_allclose(made[0, :, :, 0], expected, atol=1e-6)
+
+    expected = np.asarray(images(4), "f8")
+    for axis in (1, 2):
+        before, after = (np.roll(expected, by, axis) for by in (1, -1))
+        first, last = ((slice(None),) * axis + ([at],) for at in (0, -1))
+        before[first], after[last] = expected[first], expected[last]
+        halves = 0.25 * before + 0.75 * expected, 0.75 * expected + 0.25 * after
+        shape = np.where(np.arange(4) == axis, 2, 1) * expected.shape
+        expected = np.stack(halves, axis + 1).reshape(shape)
+    made = image_layers.upsample_bilinear(images(4))
+    np.testing.assert_allclose(made, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["resnet_1blocks", "unet_32"])
