@@ -368,11 +368,11 @@ def test_dropout_sets_half_to_0_and_doubles_the_rest_by_the_example_s_own_key():
         dropout = image_layers.dropout
         return dropout(x, keys, 1), dropout(x[1:2], keys[1:2], 1), dropout(x, keys, 2)
 
-    made, alone, other = map(np.asarray, drop(x, keys))
+    made, single, other = map(np.asarray, drop(x, keys))
     assert set(np.unique(made)) == {0.0, 2.0}
     assert (made == 0).mean() == pytest.approx(0.5, abs=0.03)
     assert (made[0] != made[1]).mean() == pytest.approx(0.5, abs=0.05)
-    np.testing.assert_array_equal(alone[0], made[1])
+    np.testing.assert_array_equal(single[0], made[1])
     assert (other != made).mean() == pytest.approx(0.5, abs=0.03)
     np.testing.assert_array_equal(image_layers.dropout(x, None, 1), x)
 
@@ -386,7 +386,7 @@ def test_dropout_sets_half_to_0_and_doubles_the_rest_by_the_example_s_own_key():
         ("unet_128", 128, [(5, 16), (4, 16)]),
     ],
 )
-def test_dropout_is_where_upstream_has_it(monkeypatch, name, side, expected):
+def test_dropout_is_where_the_official_code_has_it(monkeypatch, name, side, expected):
     """Numbers and channels of the masks, with and without keys and the option."""
     drawn, dropout = [], image_layers.dropout
 
@@ -413,7 +413,7 @@ def test_dropout_is_where_upstream_has_it(monkeypatch, name, side, expected):
 
 
 @pytest.mark.usefixtures("plain_convolutions")
-def test_train_changes_batch_norm_alone():
+def test_train_changes_only_batch_norm():
     for norm in ("instance", "batch"):
         network = generator(norm=norm, width=2)
         variables, x = variables_of(network, 8), images(8)

@@ -550,7 +550,7 @@ def score_jacobian(network, x):
 
 @pytest.mark.usefixtures("plain_convolutions")
 @pytest.mark.parametrize(("name", "options", "shape", "classes"), CRITICS)
-def test_critics_for_the_penalty_judge_each_example_alone(
+def test_scores_for_the_penalty_depend_only_on_their_own_example(
     name, options, shape, classes
 ):
     network = latent.critic(name, shape=shape, num_classes=classes, **options)
@@ -584,14 +584,14 @@ def test_batch_norm_over_devices_equals_one_device(player):
     options = {"width": 2, "batch_norm": True, "extra_layers": 0}
     build = getattr(latent, player)
     x = latents(8) if player == "generator" else images((16, 16, 1), batch=8)
-    alone = build("dcgan", shape=(16, 16, 1), **options)
+    single = build("dcgan", shape=(16, 16, 1), **options)
     spread = build("dcgan", shape=(16, 16, 1), axis_name="device", **options)
-    variables = variables_of(alone, x)
+    variables = variables_of(single, x)
 
     def apply(network):
         return functools.partial(network.apply, train=True, mutable=["batch_stats"])
 
-    made, stats = jax.jit(apply(alone))(variables, x)
+    made, stats = jax.jit(apply(single))(variables, x)
     parts = x.reshape(4, 2, *x.shape[1:])
     split, split_stats = jax.jit(
         jax.vmap(
