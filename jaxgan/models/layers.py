@@ -1,11 +1,15 @@
 """The layers and initialisers that the networks share.
 
-References are to igul222/improved_wgan_training (TensorFlow 1), called tflib here.
-Parameters are float32, or float64 where JAX has x64 enabled; `dtype` is the type
-computed in, and None promotes the types of inputs and parameters.
+"tflib" is the library in igul222/improved_wgan_training (TensorFlow 1), whose folder
+tflib/ops has the files named here.
+
+Parameters are float32, or float64 where JAX has x64 enabled. `dtype` is the type to
+compute in; None promotes the types of inputs and parameters.
 """
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -14,17 +18,26 @@ from flax.typing import Dtype, Initializer
 
 from jaxgan.models.convolutions import strided
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu": nn.relu,
     "leaky_relu": lambda x: nn.leaky_relu(x, negative_slope=0.2),
 }
-OUTPUTS = {"tanh": nn.tanh, "sigmoid": nn.sigmoid, "linear": lambda x: x}
+OUTPUTS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "tanh": nn.tanh,
+    "sigmoid": nn.sigmoid,
+    "linear": lambda x: x,
+}
 
 
 def uniform(stddev: float) -> Initializer:
-    """Draw from U(-a, a) with the standard deviation given: a = sqrt(3) stddev."""
+    """Return the initialiser that draws from U(-a, a), a = sqrt(3) stddev."""
 
-    def init(key, shape, dtype=jnp.float32, out_sharding=None):
+    def init(
+        key: jax.Array,
+        shape: Sequence[int],
+        dtype: Any = jnp.float32,
+        out_sharding: Any = None,
+    ) -> jax.Array:
         limit = math.sqrt(3) * stddev
         return jax.random.uniform(key, shape, dtype, minval=-limit, maxval=limit)
 
@@ -32,15 +45,24 @@ def uniform(stddev: float) -> Initializer:
 
 
 def fan_uniform(he: bool, down: int = 1, up: int = 1) -> Initializer:
-    """tflib's initialiser of convolutions and linear layers (conv2d.py, deconv2d.py).
+    """Return tflib's initialiser of kernels [..., in, out] (conv2d.py, deconv2d.py).
 
-    Uniform of variance 4 / (fan_in + fan_out) (`he`) or 2 / (fan_in + fan_out)
-    (Glorot), where a stride divides the fan on its dense side: fan_out of a strided
-    convolution by down**2, fan_in of a transposed one by up**2.
+    It is uniform with variance 4 / (fan_in + fan_out) (He) or 2 / (fan_in + fan_out)
+    (Glorot). The fan on the side with more pixels is divided by the stride squared.
     `fan_uniform(he=False)` is also tflib's default for linear layers (linear.py).
+
+    Args:
+        he: He's variance, not Glorot's.
+        down: stride of a convolution, which divides fan_out by down^2.
+        up: stride of a transposed convolution, which divides fan_in by up^2.
     """
 
-    def init(key, shape, dtype=jnp.float32, out_sharding=None):
+    def init(
+        key: jax.Array,
+        shape: Sequence[int],
+        dtype: Any = jnp.float32,
+        out_sharding: Any = None,
+    ) -> jax.Array:
         taps = math.prod(shape[:-2])
         fan_in = shape[-2] * taps / up**2
         fan_out = shape[-1] * taps / down**2
@@ -50,7 +72,7 @@ def fan_uniform(he: bool, down: int = 1, up: int = 1) -> Initializer:
     return init
 
 
-def dense(features: int, kernel_init: Initializer, **options) -> nn.Dense:
+def dense(features: int, kernel_init: Initializer, **options: Any) -> nn.Dense:
     """Return `nn.Dense` with this module's parameter type; [b, n] to [b, features]."""
     return nn.Dense(
         features,
@@ -61,12 +83,12 @@ def dense(features: int, kernel_init: Initializer, **options) -> nn.Dense:
 
 
 def conv(
-    features: int, size: int, kernel_init: Initializer, stride: int = 1, **options
+    features: int, size: int, kernel_init: Initializer, stride: int = 1, **options: Any
 ) -> nn.Conv:
     """Return a size x size `nn.Conv`: [b, h, w, c] to [b, h / stride, ..., features].
 
-    Its padding is 'SAME' as TensorFlow's unless given: PyTorch's padding = 1 for 3x3 at
-    stride 1 and for 4x4 at stride 2 of even images.
+    The padding is TensorFlow's 'SAME' unless `options` has another. That equals
+    PyTorch's padding = 1 for 3x3 at stride 1, and for 4x4 at stride 2 of even images.
     """
     return nn.Conv(
         features,
@@ -79,15 +101,24 @@ def conv(
     )
 
 
-def bn_scale(key, shape, dtype=jnp.float32, out_sharding=None):
-    """Draw BatchNorm scales from N(1, 0.02), as DCGAN and CycleGAN do."""
+def batch_norm_scale(
+    key: jax.Array,
+    shape: Sequence[int],
+    dtype: Any = jnp.float32,
+    out_sharding: Any = None,
+) -> jax.Array:
+    """Draw the initial scales of a BatchNorm from N(1, 0.02^2).
+
+    WassersteinGAN (main.py, weights_init) and CycleGAN (networks.py, init_weights) do.
+    """
     return 1 + nn.initializers.normal(0.02)(key, shape, dtype)
 
 
-def batch_norm(train: bool, **options) -> nn.BatchNorm:
-    """Return `nn.BatchNorm` of eps 1e-5, momentum 0.9 (PyTorch's 0.1).
+def batch_norm(train: bool, **options: Any) -> nn.BatchNorm:
+    """Return `nn.BatchNorm` of eps 1e-5 and momentum 0.9, which is PyTorch's 0.1.
 
-    The variance that it keeps is the biased one; PyTorch keeps the unbiased.
+    The running average is of the biased variance; PyTorch's is of the unbiased one.
+    `train` normalises by the batch's statistics and updates the running average.
     """
     parameters = jnp.result_type(float)
     return nn.BatchNorm(
@@ -102,11 +133,12 @@ def batch_norm(train: bool, **options) -> nn.BatchNorm:
     )
 
 
-def layer_norm(**options) -> nn.LayerNorm:
-    """Return tflib's Layernorm: moments over height, width and channels of an example.
+def layer_norm(**options: Any) -> nn.LayerNorm:
+    """Return tflib's Layernorm (layernorm.py) for [b, h, w, c].
 
-    Scale and offset are one a channel, eps 1e-5 (layernorm.py). `nn.LayerNorm()` alone
-    would take the moments over channels only, with eps 1e-6.
+    The moments are over height, width and channels of an example, scale and offset are
+    one for each channel, eps is 1e-5. `nn.LayerNorm()` without these arguments takes
+    the moments over the channels only, with eps 1e-6.
     """
     return nn.LayerNorm(
         epsilon=1e-5,
@@ -120,8 +152,8 @@ def layer_norm(**options) -> nn.LayerNorm:
 class ConditionalBatchNorm(nn.Module):
     """BatchNorm with a scale and an offset of its own for each class.
 
-    (Dumoulin et al. 2016; cond_batchnorm.py.) A label outside [0, num_classes) gives
-    NaN.
+    Source: Dumoulin et al., arXiv 1610.07629; tflib's cond_batchnorm.py. A label
+    outside [0, num_classes) gives NaN.
     """
 
     num_classes: int
@@ -129,7 +161,9 @@ class ConditionalBatchNorm(nn.Module):
     dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(self, inputs, labels, *, train: bool):
+    def __call__(
+        self, inputs: jax.Array, labels: jax.Array, *, train: bool
+    ) -> jax.Array:
         """Normalise inputs [b, h, w, c] over the batch; labels int32 [b]."""
         parameters, init = jnp.result_type(float), nn.initializers
         shape = (self.num_classes, inputs.shape[-1])
@@ -150,13 +184,13 @@ class ConditionalBatchNorm(nn.Module):
         return outputs * scale + bias
 
 
-def mean_pool(inputs):
+def mean_pool(inputs: jax.Array) -> jax.Array:
     """Average 2x2 windows: [b, h, w, c] to [b, h / 2, w / 2, c]; even sides only."""
     batch, height, width, channels = inputs.shape
     windows = inputs.reshape(batch, height // 2, 2, width // 2, 2, channels)
     return windows.mean(axis=(2, 4))
 
 
-def upsample(inputs):
+def upsample_nearest(inputs: jax.Array) -> jax.Array:
     """Repeat each pixel (nearest neighbour): [b, h, w, c] to [b, 2 h, 2 w, c]."""
     return inputs.repeat(2, axis=1).repeat(2, axis=2)

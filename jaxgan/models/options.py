@@ -1,33 +1,97 @@
-"""What is checked of a network's options before it is built."""
+"""The rules for a network's options, and their check before the network is built."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
-from jaxgan.errors import UserError, nearest
+from jaxgan.errors import UserError, nearest, unknown
 
 
-def check_names(player: str, name: str, options: dict, wanted: Iterable[str]) -> None:
-    """Raise a UserError unless the options given are those wanted.
+class Rule(NamedTuple):
+    """Which values are allowed, in words ('must be WORDS') and as a function."""
+
+    words: str
+    allows: Callable[[Any], bool]
+
+
+def _is_int(value: Any, least: int) -> bool:
+    # Not isinstance: True and False are ints too.
+    return type(value) is int and value >= least
+
+
+AT_LEAST_0 = Rule("a whole number, 0 at least", lambda value: _is_int(value, 0))
+AT_LEAST_1 = Rule("a whole number, 1 at least", lambda value: _is_int(value, 1))
+ABOVE_0 = Rule(
+    "a number above 0", lambda value: type(value) in (int, float) and value > 0
+)
+TRUE_OR_FALSE = Rule("True or False", lambda value: isinstance(value, bool))
+WIDTHS = Rule(
+    "a tuple of whole numbers, each 1 at least",
+    lambda value: (
+        isinstance(value, tuple | list) and all(_is_int(width, 1) for width in value)
+    ),
+)
+
+# By option: the names that its value is one of, or the rule for other values. The
+# order is that of the config's section and of error messages.
+Options = Mapping[str, tuple[str, ...] | Rule]
+
+
+def check_options(
+    player: str,
+    name: str,
+    given: Mapping[str, Any],
+    options: Options,
+    others: Iterable[Options] = (),
+) -> None:
+    """Check the options that a config gives to a network.
 
     Args:
-        player: 'generator' or 'critic', the config's section.
+        player: 'generator' or 'critic', the section of the config.
         name: of the network.
-        options: the options given, with their values.
-        wanted: names of the options that the network has, in the order to tell them.
+        given: the options in the config, with their values.
+        options: those that the network has; all of them have to be given.
+        others: the options of the player's other networks.
+
+    Raises:
+        UserError: an option is missing or unknown, or its value is not allowed.
     """
-    wanted = list(wanted)
-    for option, value in options.items():
-        if option not in wanted:
-            raise UserError(
-                f"{player}.{option} = {value}: {player} {name} has no such option; "
-                f"{nearest(option, wanted)}"
-            )
-    for option in wanted:
+    if given.keys() != options.keys():
+        raise _wrong_names(player, name, given, options, others)
+    for option, value in given.items():
+        check_value(f"{player}.{option}", value, options[option])
+
+
+def check_value(field: str, value: Any, allowed: tuple[str, ...] | Rule) -> None:
+    """Raise UserError, `field = value: ...`, unless the value is allowed."""
+    if isinstance(allowed, Rule):
+        if not allowed.allows(value):
+            raise UserError(f"{field} = {value}: must be {allowed.words}")
+    elif value not in allowed:
+        raise unknown(field, value, allowed)
+
+
+def _wrong_names(
+    player: str,
+    name: str,
+    given: Mapping[str, Any],
+    options: Options,
+    others: Iterable[Options],
+) -> UserError:
+    """Return the error for options that are not exactly the network's."""
+    needed = ", ".join(options)
+    # Whoever changes only the name of the network keeps the options of the old one:
+    # the name is then what to report, not the first option that does not fit.
+    if given and any(given.keys() <= other.keys() for other in others):
+        return UserError(
+            f"{player}.name = {name}: needs the options {needed}; this config has "
+            f"{', '.join(given)}, which belong to another network; use a variant with "
+            f"{name}, or write its {player} section into a config file"
+        )
+    for option, value in given.items():
         if option not in options:
-            raise UserError(
-                f"{player}.{option}: missing; {player} {name} needs {', '.join(wanted)}"
+            return UserError(
+                f"{player}.{option} = {value}: {player} {name} has no such option; "
+                f"{nearest(option, options)}"
             )
-
-
-def whole(value: object, least: int) -> bool:
-    """Return whether the value is an int of `least` at least, and no bool."""
-    return type(value) is int and value >= least
+    missing = next(option for option in options if option not in given)
+    return UserError(f"{player}.{missing}: missing; {player} {name} needs {needed}")

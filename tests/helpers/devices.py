@@ -17,6 +17,7 @@ from jaxgan.experiment import build
 from jaxgan.experiment import latent_family as latent_family
 from jaxgan.experiment import translation_family as translation_family
 from jaxgan.models import latent, layers
+from jaxgan.models.options import TRUE_OR_FALSE
 from jaxgan.models.translation import image_layers, resnet
 from jaxgan.runtime import devices
 
@@ -78,18 +79,18 @@ class TinyTranslator(resnet.Generator):
 
     @nn.compact
     def __call__(self, images, keys=None, *, train):
-        options = {"padding": 1, "use_bias": False}
-        x = image_layers.conv(self, self.width, 3, "input", **options)(images)
-        x = nn.relu(image_layers.normalise(self, x, train, "norm"))
+        x = self.conv(self.width, 3, "input", padding=1, use_bias=False)(images)
+        x = nn.relu(self.normalise(x, train, "norm"))
         x = image_layers.dropout(x, keys if self.dropout else None, 0)
-        x = image_layers.conv(self, self.channels, 3, "output", padding=1)(x)
+        x = self.conv(self.channels, 3, "output", padding=1, use_bias=True)(x)
         return nn.tanh(x)
 
 
 def use_tiny_networks(monkeypatch):
     """Make 'tiny' a network, and a CycleGAN's every ResNet a TinyTranslator."""
-    monkeypatch.setitem(latent.GENERATORS, "tiny", TinyGenerator)
-    monkeypatch.setitem(latent.CRITICS, "tiny", TinyCritic)
+    rules = {"batch_norm": TRUE_OR_FALSE}
+    monkeypatch.setitem(latent.GENERATORS, "tiny", latent.Entry(TinyGenerator, rules))
+    monkeypatch.setitem(latent.CRITICS, "tiny", latent.Entry(TinyCritic, rules))
     monkeypatch.setattr(resnet, "Generator", TinyTranslator)
 
 

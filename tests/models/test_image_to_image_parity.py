@@ -1,7 +1,8 @@
 """CycleGAN's networks against PyTorch, weights copied over.
 
-The PyTorch side is written here from spec/cyclegan.md 1.2 to 1.5 as the modules of
-`torch.nn` in the order that they run, which is also the order of our layers' names.
+The PyTorch side is written here from the tables in docs/papers.md, the sections whose
+headings begin with "CycleGAN:". It has the modules of `torch.nn` in the order that they
+run, which is also the order of our layers' names.
 """
 
 import functools

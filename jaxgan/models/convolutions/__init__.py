@@ -1,1 +1,1 @@
-"""Convolutions that are fast on a CPU; without this folder only a CPU is slower."""
+"""Convolutions that are fast on a CPU. Other backends do not need this folder."""

@@ -1,16 +1,18 @@
-"""Convolutions for `nn.Conv`, of stride 1 or 2, that are fast on a CPU as well.
+"""Convolutions of stride 1 and 2, for `nn.Conv`, that are fast on a CPU too.
 
-XLA's CPU backend has no fast path for a convolution that is dilated on its input.
-Two gradients of a GAN are just that: the weight gradient of a stride-2 transposed
-convolution (generators), and the weight gradient of the *input gradient* of a
-stride-2 convolution (the gradient penalty). Split into its four phases, even and odd
-rows times even and odd columns, each is a sum of ordinary convolutions
-(`unit_stride.conv`): the same function and the same number of multiplications, 4 to 50
-times faster on two cores. Other backends get the one convolution, for which their
+XLA's CPU backend has no fast path for a convolution whose input is dilated. Two
+gradients of a GAN are just that: the weight gradient of a stride-2 transposed
+convolution (generators), and the weight gradient of the *input gradient* of a stride-2
+convolution (the gradient penalty). So these are split into four phases, even and odd
+rows times even and odd columns. Each phase is a sum of ordinary convolutions
+(`unit_stride.conv`). It is the same function with the same number of multiplications,
+4 to 50 times faster on two cores. Other backends get one convolution, for which their
 libraries have kernels.
 """
 
+from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -20,18 +22,25 @@ from flax.typing import Dtype, Initializer
 from jax import lax
 
 from jaxgan.models.convolutions import unit_stride
-from jaxgan.models.convolutions.unit_stride import LAYOUT
+from jaxgan.models.convolutions.unit_stride import LAYOUT, Padding
 
 
-def conv(inputs, kernel, window_strides, padding, **options):
-    """`lax.conv_general_dilated` for images, stride 1 or 2; an argument of `nn.Conv`.
+def conv(
+    inputs: jax.Array,
+    kernel: jax.Array,
+    window_strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    **options: Any,
+) -> jax.Array:
+    """Return the convolution, as `lax.conv_general_dilated`; an argument of `nn.Conv`.
 
     Args:
         inputs: [b, h, w, c].
         kernel: [k, k, c, features].
         window_strides: (1, 1) or (2, 2).
         padding: 'SAME', 'VALID' or ((low, high), (low, high)).
-        **options: passed to `lax.conv_general_dilated` where that does the work.
+        **options: passed to `lax.conv_general_dilated`, which only backends other than
+            the CPU call here.
 
     Returns:
         [b, h', w', features].
@@ -43,17 +52,18 @@ def conv(inputs, kernel, window_strides, padding, **options):
     if isinstance(padding, str):
         sizes = inputs.shape[1:3], kernel.shape[:2]
         padding = lax.padtype_to_pads(*sizes, window_strides, padding)
-    padding = tuple(map(tuple, padding))
+    (top, bottom), (left, right) = padding
+    pads: Padding = ((top, bottom), (left, right))
     if tuple(window_strides) == (1, 1):
-        return unit_stride.conv(inputs, kernel, padding)
-    return conv_by_phases(inputs, kernel, padding)
+        return unit_stride.conv(inputs, kernel, pads)
+    return conv_by_phases(inputs, kernel, pads)
 
 
-def conv_by_phases(inputs, kernel, padding):
-    """The stride-2 convolution as a sum over the four phases of its input.
+def conv_by_phases(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
+    """Return the stride-2 convolution as a sum over the four phases of its input.
 
-    Tap k of output i reads input 2 i + k - low, so that taps of one parity read
-    inputs of one parity.
+    Tap k of output i reads input 2 i + k - low. So taps of one parity read inputs of
+    one parity. Shapes are those of `conv`.
     """
     parts, kernels = [], kernel_phases(kernel)
     for phase in product((0, 1), (0, 1)):
@@ -69,17 +79,27 @@ def conv_by_phases(inputs, kernel, padding):
         part = unit_stride.conv(
             inputs[:, phase[0] :: 2, phase[1] :: 2],
             kernels[first[0]][first[1]],
-            tuple(pads),
+            (pads[0], pads[1]),
         )
         parts.append(part)
     return sum(parts[1:], start=parts[0])
 
 
-def transposed_by_phases(inputs, kernel, padding):
-    """`lax.conv_transpose(inputs, kernel, (2, 2), padding)`, its four phases apart.
+def conv_transpose_by_phases(
+    inputs: jax.Array, kernel: jax.Array, padding: Padding
+) -> jax.Array:
+    """Return `lax.conv_transpose(inputs, kernel, (2, 2), padding)`, phase by phase.
 
     The padding is around the dilated input and has to double the side. Output
-    2 i + parity then meets the taps of one parity only.
+    2 i + parity then meets the taps of only one parity.
+
+    Args:
+        inputs: [b, h, w, c].
+        kernel: [k, k, c, features].
+        padding: ((above, below), (left, right)) zeros around the dilated inputs.
+
+    Returns:
+        [b, 2 h, 2 w, features].
     """
     batch, height, width, _ = inputs.shape
     low = [before for before, _ in padding]
@@ -93,20 +113,21 @@ def transposed_by_phases(inputs, kernel, padding):
             for lo, p, f, taps in zip(low, parity, first, part.shape[:2], strict=True):
                 before = (lo - p - f) // 2
                 pads.append((before, taps - 1 - before))
-            columns.append(unit_stride.conv(inputs, part, tuple(pads)))
+            columns.append(unit_stride.conv(inputs, part, (pads[0], pads[1])))
         rows.append(jnp.stack(columns, axis=3))
     outputs = jnp.stack(rows, axis=2)
     return outputs.reshape(batch, 2 * height, 2 * width, kernel.shape[-1])
 
 
-def kernel_phases(kernel):
-    """Return kernel[row::2, column::2] as [row][column].
+def kernel_phases(kernel: jax.Array) -> list[list[jax.Array]]:
+    """Return kernel[row::2, column::2] as [row][column], for a kernel [k, k, in, out].
 
-    The gradient of such a slice is a whole kernel, four times zeros in between, and
-    they are added up. The gradient of a split is one concatenation.
+    Not by those slices: the gradient of a strided slice is a whole kernel with zeros in
+    between, and four of them would be added up. The gradient of a split is one
+    concatenation.
     """
 
-    def halves(array, axis):
+    def halves(array: jax.Array, axis: int) -> list[jax.Array]:
         taps = lax.split(array, (1,) * array.shape[axis], axis)
         return [jnp.concatenate(taps[parity::2], axis) for parity in (0, 1)]
 
@@ -116,10 +137,10 @@ def kernel_phases(kernel):
 class ConvTranspose(nn.Module):
     """`nn.ConvTranspose(features, (size, size), (2, 2), padding)`: doubles the side.
 
-    `padding` is the zeros around the dilated input. None is 'SAME', ceil(size / 2) in
-    front: tf.nn.conv2d_transpose's for every size, and PyTorch's padding = 1 for size
-    4. The kernel is [size, size, c, features] as in Flax: PyTorch's with the two image
-    axes flipped.
+    `padding` is the zeros around the dilated input. None is 'SAME', ceil(size / 2)
+    before and the rest after: tf.nn.conv2d_transpose's for every size, and PyTorch's
+    padding = 1 for size 4. The kernel is [size, size, c, features] as in Flax, which is
+    PyTorch's with the two image axes flipped.
     """
 
     features: int
@@ -127,10 +148,10 @@ class ConvTranspose(nn.Module):
     kernel_init: Initializer
     use_bias: bool = True
     dtype: Dtype | None = None
-    padding: tuple[tuple[int, int], tuple[int, int]] | None = None
+    padding: Padding | None = None
 
     @nn.compact
-    def __call__(self, inputs):
+    def __call__(self, inputs: jax.Array) -> jax.Array:
         """Return [b, 2 h, 2 w, features] for inputs [b, h, w, c]."""
         parameters = jnp.result_type(float)
         shape = (self.size, self.size, inputs.shape[-1], self.features)
@@ -143,7 +164,7 @@ class ConvTranspose(nn.Module):
         low = (self.size + 1) // 2
         padding = self.padding or ((low, self.size - low),) * 2
         if jax.default_backend() == "cpu":
-            outputs = transposed_by_phases(inputs, kernel, padding)
+            outputs = conv_transpose_by_phases(inputs, kernel, padding)
         else:
             outputs = lax.conv_transpose(
                 inputs, kernel, (2, 2), padding, dimension_numbers=LAYOUT

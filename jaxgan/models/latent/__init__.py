@@ -3,15 +3,14 @@
 CycleGAN's are in `models.translation`.
 
 A generator maps (latents [b, z], labels int32 [b] or None) to examples [b, *shape]. A
-critic maps examples to scores [b], or to (scores [b], logits [b, num_classes]) where it
-has classes. Both take `train` by keyword, which changes BatchNorm alone: statistics of
-the batch, or of the running average. The last layer of each computes in float32 at
-least, whatever the `dtype` of the others.
+critic maps examples to scores [b], or to (scores [b], logits [b, num_classes]) if it
+has classes. Both take `train` by keyword. It changes only BatchNorm, which takes its
+statistics from the batch (True) or from the running average. The last layer of each
+computes in float32 at least, whatever the `dtype` of the others.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 from flax.typing import Dtype
@@ -19,47 +18,66 @@ from flax.typing import Dtype
 from jaxgan.errors import UserError, unknown
 from jaxgan.models import layers
 from jaxgan.models.latent import dcgan, dcgan_5x5, mlp, resnet32, resnet64
-from jaxgan.models.options import check_names, whole
+from jaxgan.models.options import (
+    AT_LEAST_0,
+    AT_LEAST_1,
+    TRUE_OR_FALSE,
+    WIDTHS,
+    Options,
+    Rule,
+    check_options,
+)
 
-GENERATORS: dict[str, Callable[..., nn.Module]] = {
-    "mlp": mlp.Generator,
-    "dcgan": dcgan.Generator,
-    "dcgan_5x5": dcgan_5x5.Generator,
-    "resnet32": resnet32.Generator,
-    "resnet64": resnet64.Generator,
-}
-CRITICS: dict[str, Callable[..., nn.Module]] = {
-    "mlp": mlp.Critic,
-    "dcgan": dcgan.Critic,
-    "dcgan_5x5": dcgan_5x5.Critic,
-    "resnet32": resnet32.Critic,
-    "resnet64": resnet64.Critic,
-}
 
-# The options whose values are names; norm and output depend on the network.
-CHOICES: dict[tuple[str, str, str], Any] = {
-    ("generator", "mlp", "activation"): layers.ACTIVATIONS,
-    ("generator", "mlp", "output"): layers.OUTPUTS,
-    ("generator", "mlp", "initializer"): mlp.INITS,
-    ("critic", "mlp", "activation"): layers.ACTIVATIONS,
-    ("critic", "mlp", "initializer"): mlp.INITS,
-    ("generator", "dcgan_5x5", "norm"): ("batch", "none"),
-    ("generator", "dcgan_5x5", "output"): ("tanh", "sigmoid"),
-    ("critic", "dcgan_5x5", "norm"): ("none", "layer", "batch"),
-}
+class Entry(NamedTuple):
+    """A network in the tables below.
 
-# What the networks with convolutions take: the rule in words, and as a function.
-SIDES: dict[str, tuple[str, Callable[[int], bool]]] = {
-    "dcgan": (
-        "is a power of two, 16 at least",
-        lambda side: side >= 16 and side & (side - 1) == 0,
+    Attributes:
+        module: built with the options, and with those of the arguments shape,
+            num_classes, axis_name and dtype that are among its fields.
+        options: the fields of the config's section, but for the name.
+        sides: of the square images that the network takes; None takes any example.
+    """
+
+    module: type[nn.Module]
+    options: Options
+    sides: Rule | None = None
+
+
+ACTIVATIONS, OUTPUTS = tuple(layers.ACTIVATIONS), tuple(layers.OUTPUTS)
+MLP: Options = {
+    "hidden": WIDTHS,
+    "activation": ACTIVATIONS,
+    "initializer": mlp.INITIALIZERS,
+}
+DCGAN: Options = {
+    "width": AT_LEAST_1,
+    "batch_norm": TRUE_OR_FALSE,
+    "extra_layers": AT_LEAST_0,
+}
+RESNET: Options = {"width": AT_LEAST_1}
+
+GENERATORS = {
+    "mlp": Entry(mlp.Generator, {**MLP, "output": OUTPUTS}),
+    "dcgan": Entry(dcgan.Generator, DCGAN, dcgan.SIDES),
+    "dcgan_5x5": Entry(
+        dcgan_5x5.Generator,
+        {"width": AT_LEAST_1, "norm": ("batch", "none"), "output": ("tanh", "sigmoid")},
+        dcgan_5x5.SIDES,
     ),
-    "dcgan_5x5": (
-        "is one of " + ", ".join(map(str, dcgan_5x5.DEPTHS)),
-        dcgan_5x5.DEPTHS.__contains__,
+    "resnet32": Entry(resnet32.Generator, RESNET, resnet32.SIDES),
+    "resnet64": Entry(resnet64.Generator, RESNET, resnet64.SIDES),
+}
+CRITICS = {
+    "mlp": Entry(mlp.Critic, MLP),
+    "dcgan": Entry(dcgan.Critic, DCGAN, dcgan.SIDES),
+    "dcgan_5x5": Entry(
+        dcgan_5x5.Critic,
+        {"width": AT_LEAST_1, "norm": ("none", "layer", "batch")},
+        dcgan_5x5.SIDES,
     ),
-    "resnet32": ("is 32", lambda side: side == 32),
-    "resnet64": ("is 64", lambda side: side == 64),
+    "resnet32": Entry(resnet32.Critic, RESNET, resnet32.SIDES),
+    "resnet64": Entry(resnet64.Critic, RESNET, resnet64.SIDES),
 }
 
 
@@ -70,23 +88,24 @@ def generator(
     num_classes: int = 0,
     axis_name: str | None = None,
     dtype: Dtype | None = None,
-    **options,
+    **options: Any,
 ) -> nn.Module:
     """Return the generator called `name`, a key of GENERATORS.
 
     Args:
         name: which network.
         shape: of one example: (h, w, c), or (n,) for points.
-        num_classes: more than 0 makes it conditional, where it can be.
+        num_classes: if it is above 0, the generator is conditional.
         axis_name: axis of devices over which BatchNorm takes its statistics.
         dtype: type to compute in; None promotes inputs and parameters.
-        **options: the fields of the config's `generator`, all of them.
+        **options: the fields of the config's section `generator`, all of them.
 
     Raises:
         UserError: a name, option or value is unknown, missing or wrong, or the network
             cannot make this shape or cannot be conditional.
     """
-    return _network("generator", name, options, shape, num_classes, axis_name, dtype)
+    arguments = _arguments(shape, num_classes, axis_name, dtype)
+    return _build("generator", GENERATORS, name, options, arguments)
 
 
 def critic(
@@ -96,74 +115,69 @@ def critic(
     num_classes: int = 0,
     axis_name: str | None = None,
     dtype: Dtype | None = None,
-    **options,
+    **options: Any,
 ) -> nn.Module:
     """Return the critic called `name`, a key of CRITICS; arguments as `generator`'s.
 
     With num_classes > 0 it returns logits of the classes beside the scores.
     """
-    return _network("critic", name, options, shape, num_classes, axis_name, dtype)
+    arguments = _arguments(shape, num_classes, axis_name, dtype)
+    return _build("critic", CRITICS, name, options, arguments)
 
 
-def _network(player, name, options, shape, num_classes, axis_name, dtype):
-    """Check everything that a user can get wrong and build the module."""
-    networks = GENERATORS if player == "generator" else CRITICS
-    if name not in networks:
-        raise unknown(f"{player}.name", name, networks)
-    network = networks[name]
-    common = {
+def _arguments(
+    shape: tuple[int, ...],
+    num_classes: int,
+    axis_name: str | None,
+    dtype: Dtype | None,
+) -> dict[str, Any]:
+    return {
         "shape": tuple(shape),
         "num_classes": num_classes,
         "axis_name": axis_name,
         "dtype": dtype,
     }
-    fields = [f.name for f in dataclasses.fields(network)]  # type: ignore[arg-type]
-    wanted = [f for f in fields if f not in (*common, "parent", "name")]
-    _check_options(player, name, options, wanted)
-    _check_shape(player, name, shape)
-    if num_classes > 0 and "num_classes" not in fields:
+
+
+def _build(
+    player: str,
+    table: dict[str, Entry],
+    name: str,
+    options: dict[str, Any],
+    arguments: dict[str, Any],
+) -> nn.Module:
+    """Check everything that a user can get wrong and build the module."""
+    if name not in table:
+        raise unknown(f"{player}.name", name, table)
+    entry = table[name]
+    # The shape first: whoever changes only the name to a network for other images is
+    # told so, and not of options that would not help.
+    if entry.sides is not None:
+        _check_sides(player, name, arguments["shape"], entry.sides)
+    others = [table[other].options for other in table if other != name]
+    check_options(player, name, options, entry.options, others)
+    num_classes = arguments["num_classes"]
+    if num_classes > 0 and "num_classes" not in _fields(entry.module):
+        able = [n for n, e in table.items() if "num_classes" in _fields(e.module)]
         raise UserError(
             f"{player}.name = {name}: cannot be conditional, found {num_classes} "
-            "classes; valid: resnet32"
+            f"classes; valid: {', '.join(able)}"
         )
-    if "hidden" in options:
+    if "hidden" in options:  # a list in config files; fields of modules are hashed
         options = {**options, "hidden": tuple(options["hidden"])}
-    return network(**options, **{k: v for k, v in common.items() if k in fields})
+    taken = _fields(entry.module) & arguments.keys()
+    return entry.module(**options, **{name: arguments[name] for name in taken})
 
 
-def _check_options(player: str, name: str, options: dict, wanted: list[str]) -> None:
-    check_names(player, name, options, wanted)
-    for option, value in options.items():
-        choices = CHOICES.get((player, name, option))
-        if choices is not None:
-            if value not in tuple(choices):
-                raise unknown(f"{player}.{option}", value, choices)
-        elif reason := _wrong(option, value):
-            raise UserError(f"{player}.{option} = {value}: {reason}")
+def _fields(module: type[nn.Module]) -> set[str]:
+    return {field.name for field in dataclasses.fields(module)}
 
 
-def _wrong(option: str, value) -> str:
-    """Return why the value of a numeric option is wrong, or nothing."""
-    if option == "width" and not whole(value, 1):
-        return "must be a whole number, 1 at least"
-    if option == "extra_layers" and not whole(value, 0):
-        return "must be a whole number, 0 at least"
-    if option == "batch_norm" and not isinstance(value, bool):
-        return "must be True or False"
-    if option == "hidden" and not (
-        isinstance(value, (tuple, list)) and all(whole(width, 1) for width in value)
-    ):
-        return "must be a tuple of whole numbers, each 1 at least"
-    return ""
-
-
-def _check_shape(player: str, name: str, shape: tuple[int, ...]) -> None:
-    if name not in SIDES:
-        return
-    rule, takes = SIDES[name]
-    if len(shape) == 3 and shape[0] == shape[1] and takes(shape[0]):
+def _check_sides(player: str, name: str, shape: tuple[int, ...], sides: Rule) -> None:
+    if len(shape) == 3 and shape[0] == shape[1] and sides.allows(shape[0]):
         return
     found = "x".join(map(str, shape[:2])) if len(shape) == 3 else f"shape {shape}"
     raise UserError(
-        f"{player}.name = {name}: takes square images whose side {rule}, found {found}"
+        f"{player}.name = {name}: takes square images whose side is {sides.words}, "
+        f"found {found}"
     )

@@ -2,30 +2,61 @@
 
 Source: igul222/improved_wgan_training: gan_mnist.py (28x28), gan_cifar.py (32x32) and
 gan_64x64.py (64x64, where every weight is drawn from a uniform distribution of standard
-deviation 0.02). 8x8 and 16x16, which it does not have, follow gan_cifar.py with two
-convolutions, from 2x2 and 4x4.
+deviation 0.02). The authors have no networks for 8x8 and 16x16: these follow
+gan_cifar.py with two convolutions, from 2x2 and 4x4.
 """
 
 import flax.linen as nn
-from flax.typing import Dtype
+import jax
+from flax.typing import Dtype, Initializer
 
 from jaxgan.models import layers
 from jaxgan.models.convolutions.strided import ConvTranspose
+from jaxgan.models.options import Rule
 
-# Stride-2 convolutions in either network, by the images' side.
+# Number of stride-2 convolutions in either network, by the images' side.
 DEPTHS = {8: 2, 16: 2, 28: 3, 32: 3, 64: 4}
+SIDES = Rule("one of " + ", ".join(map(str, DEPTHS)), DEPTHS.__contains__)
 
 
-def kernel_init(side: int, stride: dict[str, int] | None):
-    """Return the initialiser of a convolution, or of a linear layer (None)."""
+def dense_init(side: int) -> Initializer:
+    """Return the initialiser of a linear layer's kernel, for images of this side."""
+    return layers.uniform(0.02) if side == 64 else layers.fan_uniform(he=False)
+
+
+def conv_init(side: int, down: int = 1, up: int = 1) -> Initializer:
+    """Return the initialiser of a (transposed) convolution's kernel with this stride.
+
+    Args:
+        side: of the images.
+        down: the stride of a convolution.
+        up: the stride of a transposed convolution.
+    """
     if side == 64:
         return layers.uniform(0.02)
-    if stride is None:
-        return layers.fan_uniform(he=False)
-    return layers.fan_uniform(he=True, **stride)
+    return layers.fan_uniform(he=True, down=down, up=up)
 
 
-class Generator(nn.Module):
+class DCGAN(nn.Module, kw_only=True):
+    """What generator and critic share: fields and the norm."""
+
+    width: int
+    norm: str
+    axis_name: str | None = None
+    dtype: Dtype | None = None
+
+    def normalise(self, inputs: jax.Array, train: bool, name: str) -> jax.Array:
+        """Apply this network's norm to [b, h, w, c], or BatchNorm to [b, n]."""
+        if self.norm == "none":
+            return inputs
+        if self.norm == "layer":
+            return layers.layer_norm(dtype=self.dtype, name=name)(inputs)
+        return layers.batch_norm(
+            train, axis_name=self.axis_name, dtype=self.dtype, name=name
+        )(inputs)
+
+
+class Generator(DCGAN):
     """DCGAN generator; norm 'batch' or 'none'.
 
     The last hidden map has `width` channels, each map before it twice as many. For
@@ -33,17 +64,15 @@ class Generator(nn.Module):
     """
 
     shape: tuple[int, int, int]
-    width: int
-    norm: str
     output: str
-    axis_name: str | None = None
-    dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(self, latents, labels=None, *, train: bool):
+    def __call__(
+        self, latents: jax.Array, labels: jax.Array | None = None, *, train: bool
+    ) -> jax.Array:
         """Return images [b, h, w, c], in [-1, 1] (tanh) or [0, 1] (sigmoid).
 
-        latents [b, z]; labels change nothing; `train` normalises by the batch's
+        latents [b, z]; labels are not used; `train` normalises by the batch's
         statistics.
         """
         side, channels = self.shape[0], self.shape[2]
@@ -51,16 +80,17 @@ class Generator(nn.Module):
         start = 2 if side == 8 else 4
         width = self.width * 2 ** (depth - 1)
 
-        init = kernel_init(side, None)
+        init = dense_init(side)
         features = start**2 * width
         x = layers.dense(features, init, dtype=self.dtype, name="input")(latents)
         if side == 64:
-            # gan_64x64.py normalises the first map by channel, the others by feature.
+            # gan_64x64.py normalises the first map by channel; the other scripts
+            # normalise it by feature.
             x = x.reshape(-1, start, start, width)
         x = nn.relu(self.normalise(x, train, "input_norm"))
         x = x.reshape(-1, start, start, width)
 
-        init = kernel_init(side, {"up": 2})
+        init = conv_init(side, up=2)
         for number in range(depth - 1):
             width //= 2
             name = f"up_{number}"
@@ -71,31 +101,18 @@ class Generator(nn.Module):
         x = ConvTranspose(channels, 5, init, name="output")(x)
         return layers.OUTPUTS[self.output](x)
 
-    def normalise(self, inputs, train: bool, name: str):
-        """Apply BatchNorm where this generator has it."""
-        if self.norm == "none":
-            return inputs
-        return layers.batch_norm(
-            train, axis_name=self.axis_name, dtype=self.dtype, name=name
-        )(inputs)
 
-
-class Critic(nn.Module):
+class Critic(DCGAN):
     """DCGAN critic; norm 'none', 'layer' or 'batch' from the second convolution on.
 
     The first map has `width` channels, each map after it twice as many.
     """
 
-    width: int
-    norm: str
-    axis_name: str | None = None
-    dtype: Dtype | None = None
-
     @nn.compact
-    def __call__(self, images, *, train: bool):
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """Return scores [b] for images [b, h, w, c]."""
         side, x = images.shape[1], images
-        init = kernel_init(side, {"down": 2})
+        init = conv_init(side, down=2)
         for number in range(DEPTHS[side]):
             width = self.width * 2**number
             name = f"down_{number}"
@@ -104,14 +121,4 @@ class Critic(nn.Module):
                 x = self.normalise(x, train, f"{name}_norm")
             x = layers.ACTIVATIONS["leaky_relu"](x)
         x = x.reshape(len(x), -1)
-        return layers.dense(1, kernel_init(side, None), name="output")(x)[:, 0]
-
-    def normalise(self, inputs, train: bool, name: str):
-        """Apply the norm of this critic."""
-        if self.norm == "none":
-            return inputs
-        if self.norm == "layer":
-            return layers.layer_norm(dtype=self.dtype, name=name)(inputs)
-        return layers.batch_norm(
-            train, axis_name=self.axis_name, dtype=self.dtype, name=name
-        )(inputs)
+        return layers.dense(1, dense_init(side), name="output")(x)[:, 0]

@@ -5,14 +5,15 @@ upsamples before a block's second convolution, the code before its first: this f
 the code, whose scores the paper reports.
 """
 
-from typing import Any
-
 import flax.linen as nn
-from flax.typing import Dtype
+import jax
+from flax.typing import Dtype, Initializer
 
 from jaxgan.models import layers
+from jaxgan.models.options import Rule
 
 HE, GLOROT = layers.fan_uniform(he=True), layers.fan_uniform(he=False)
+SIDES = Rule("32", lambda side: side == 32)
 
 
 class UpBlock(nn.Module):
@@ -24,29 +25,38 @@ class UpBlock(nn.Module):
     dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(self, inputs, labels, *, train: bool):
-        """Return [b, 2 h, 2 w, width]; labels int32 [b], unused for 0 classes."""
+    def __call__(
+        self, inputs: jax.Array, labels: jax.Array | None, *, train: bool
+    ) -> jax.Array:
+        """Return [b, 2 h, 2 w, width] for inputs [b, h, w, c].
+
+        labels int32 [b], not used for 0 classes.
+        """
         width, dtype = self.width, self.dtype
         x = nn.relu(self.normalise(inputs, labels, train, "norm_1"))
-        x = layers.conv(width, 3, HE, dtype=dtype, name="conv_1")(layers.upsample(x))
+        x = layers.upsample_nearest(x)
+        x = layers.conv(width, 3, HE, dtype=dtype, name="conv_1")(x)
         x = nn.relu(self.normalise(x, labels, train, "norm_2"))
         x = layers.conv(width, 3, HE, dtype=dtype, name="conv_2")(x)
         shortcut = layers.conv(width, 1, GLOROT, dtype=dtype, name="shortcut")
-        return x + shortcut(layers.upsample(inputs))
+        return x + shortcut(layers.upsample_nearest(inputs))
 
-    def normalise(self, inputs, labels, train: bool, name: str):
-        """Apply BatchNorm, conditional where there are classes."""
+    def normalise(
+        self, inputs: jax.Array, labels: jax.Array | None, train: bool, name: str
+    ) -> jax.Array:
+        """Apply BatchNorm to [b, h, w, c], the conditional one if there are classes."""
         axis_name, dtype = self.axis_name, self.dtype
         if self.num_classes == 0:
             norm = layers.batch_norm(train, axis_name=axis_name, dtype=dtype, name=name)
             return norm(inputs)
+        assert labels is not None, "the generator has checked this"
         return layers.ConditionalBatchNorm(
             self.num_classes, axis_name, dtype, name=name
         )(inputs, labels, train=train)
 
 
 class Generator(nn.Module):
-    """Generator, conditional (BatchNorm of the three blocks) for num_classes > 0."""
+    """Generator; with num_classes > 0 its three blocks have conditional BatchNorm."""
 
     shape: tuple[int, int, int]
     width: int
@@ -55,10 +65,12 @@ class Generator(nn.Module):
     dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(self, latents, labels=None, *, train: bool):
+    def __call__(
+        self, latents: jax.Array, labels: jax.Array | None = None, *, train: bool
+    ) -> jax.Array:
         """Return images [b, 32, 32, c] in [-1, 1].
 
-        latents [b, z]; labels int32 [b], unused for 0 classes; `train` normalises by
+        latents [b, z]; labels int32 [b], not used for 0 classes; `train` normalises by
         the batch's statistics.
 
         Raises:
@@ -66,14 +78,18 @@ class Generator(nn.Module):
         """
         if self.num_classes > 0 and labels is None:
             raise ValueError("a conditional generator needs labels [b]")
-        options: dict[str, Any] = {"axis_name": self.axis_name, "dtype": self.dtype}
-        project = layers.dense(16 * self.width, GLOROT, dtype=self.dtype, name="input")
+        axis_name, dtype = self.axis_name, self.dtype
+        project = layers.dense(16 * self.width, GLOROT, dtype=dtype, name="input")
         x = project(latents).reshape(-1, 4, 4, self.width)
         for number in range(3):
-            name = f"block_{number}"
-            block = UpBlock(self.width, self.num_classes, **options, name=name)
+            block = UpBlock(
+                self.width, self.num_classes, axis_name, dtype, name=f"block_{number}"
+            )
             x = block(x, labels, train=train)
-        x = nn.relu(layers.batch_norm(train, **options, name="output_norm")(x))
+        norm = layers.batch_norm(
+            train, axis_name=axis_name, dtype=dtype, name="output_norm"
+        )
+        x = nn.relu(norm(x))
         return nn.tanh(layers.conv(self.shape[2], 3, GLOROT, name="output")(x))
 
 
@@ -85,13 +101,15 @@ class Critic(nn.Module):
     dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(self, images, *, train: bool):
-        """Return scores [b] for images [b, 32, 32, c]; train changes nothing.
+    def __call__(
+        self, images: jax.Array, *, train: bool
+    ) -> jax.Array | tuple[jax.Array, jax.Array]:
+        """Return scores [b] for images [b, 32, 32, c]; train is not used.
 
-        With classes return (scores [b], logits [b, num_classes]) (ACGAN).
+        With classes return (scores [b], logits [b, num_classes]), as ACGAN does.
         """
 
-        def conv(size, init, name):
+        def conv(size: int, init: Initializer, name: str) -> nn.Conv:
             return layers.conv(self.width, size, init, dtype=self.dtype, name=name)
 
         # OptimizedResBlockDisc1: no activation before its first convolution.
@@ -99,6 +117,7 @@ class Critic(nn.Module):
         x = layers.mean_pool(conv(3, HE, "block_0_conv_2")(x))
         x += conv(1, GLOROT, "block_0_shortcut")(layers.mean_pool(images))
 
+        # The shortcut of this block convolves before it pools, that of the first after.
         shortcut = layers.mean_pool(conv(1, GLOROT, "block_1_shortcut")(x))
         x = conv(3, HE, "block_1_conv_1")(nn.relu(x))
         x = conv(3, HE, "block_1_conv_2")(nn.relu(x))

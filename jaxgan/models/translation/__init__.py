@@ -2,9 +2,9 @@
 
 A generator maps (images [b, h, w, c], keys [b] or None) to images [b, h, w, channels]
 in [-1, 1]; a critic maps images to scores [b, h', w'], one for each patch. `keys`, one
-for each example, switch dropout on. Both take `train` by keyword, which changes
-BatchNorm alone: statistics of the batch, or of the running average. The last layer of
-each computes in float32 at least, whatever the `dtype` of the others.
+for each example, switch dropout on. Both take `train` by keyword. It changes only
+BatchNorm, which takes its statistics from the batch (True) or from the running average.
+The last layer of each computes in float32 at least, whatever the `dtype` of the others.
 """
 
 import re
@@ -14,25 +14,37 @@ import flax.linen as nn
 from flax.typing import Dtype
 
 from jaxgan.errors import UserError, nearest, unknown
-from jaxgan.models.options import check_names, whole
+from jaxgan.models.options import (
+    ABOVE_0,
+    AT_LEAST_1,
+    TRUE_OR_FALSE,
+    Options,
+    check_options,
+    check_value,
+)
 from jaxgan.models.translation import image_layers, patch, resnet, unet
 
-# The options of every generator and of every critic, in the config's order. One that
-# does not concern a network is checked and then left out.
-GENERATOR_OPTIONS = (
-    "width", "norm", "padding", "block", "dropout", "upsample", "initializer", "gain",
-)  # fmt: skip
-CRITIC_OPTIONS = ("width", "num_layers", "norm", "initializer", "gain")
-CRITICS = ("patch", "pixel", "tutorial")
-COMMON_GENERATORS = ("resnet_6blocks", "resnet_9blocks", "unet_128", "unet_256")
-
-CHOICES = {
+# All generators have the same options, and so have all critics. One that does not
+# concern a network is checked and then left out.
+GENERATOR_OPTIONS: Options = {
+    "width": AT_LEAST_1,
     "norm": image_layers.NORMS,
     "padding": tuple(image_layers.PADDINGS),
     "block": resnet.BLOCKS,
+    "dropout": TRUE_OR_FALSE,
     "upsample": image_layers.UPSAMPLINGS,
     "initializer": image_layers.INITIALIZERS,
+    "gain": ABOVE_0,
 }
+CRITIC_OPTIONS: Options = {
+    "width": AT_LEAST_1,
+    "num_layers": AT_LEAST_1,
+    "norm": image_layers.NORMS,
+    "initializer": image_layers.INITIALIZERS,
+    "gain": ABOVE_0,
+}
+CRITICS = ("patch", "pixel", "tutorial")
+COMMON_GENERATORS = ("resnet_6blocks", "resnet_9blocks", "unet_128", "unet_256")
 
 
 def generator(
@@ -41,13 +53,13 @@ def generator(
     channels: int,
     axis_name: str | None = None,
     dtype: Dtype | None = None,
-    **options,
+    **options: Any,
 ) -> nn.Module:
     """Return the generator called `name`.
 
     Args:
         name: 'resnet_{N}blocks', N at least 1, or 'unet_{S}', S a power of two and 32
-            at least: the side of the images that it takes down to one pixel.
+            at least: the side of the images that it halves down to one pixel.
         channels: of the images that it makes.
         axis_name: axis of devices over which BatchNorm takes its statistics.
         dtype: type to compute in; None promotes inputs and parameters.
@@ -62,9 +74,8 @@ def generator(
         UserError: a name, option or value is unknown, missing or wrong.
     """
     kind, size = _parse(name)
-    _check("generator", name, options, GENERATOR_OPTIONS)
-    if not whole(channels, 1):
-        raise _wrong("generator", "channels", channels)
+    check_options("generator", name, options, GENERATOR_OPTIONS)
+    check_value("generator.channels", channels, AT_LEAST_1)
     common: dict[str, Any] = {
         "channels": channels,
         "axis_name": axis_name,
@@ -78,21 +89,34 @@ def generator(
 
 
 def critic(
-    name: str, *, axis_name: str | None = None, dtype: Dtype | None = None, **options
+    name: str,
+    *,
+    axis_name: str | None = None,
+    dtype: Dtype | None = None,
+    **options: Any,
 ) -> nn.Module:
-    """Return the critic called `name`, one of CRITICS; arguments as `generator`'s.
+    """Return the critic called `name`, one of CRITICS.
 
-    `num_layers` is the number of stride-2 convolutions of 'patch' (upstream's 'basic'
-    has 3). 'tutorial' is tutorial 12's, whose `norm` is 'batch'.
+    Args:
+        name: which network.
+        axis_name: axis of devices over which BatchNorm takes its statistics.
+        dtype: type to compute in; None promotes inputs and parameters.
+        **options: CRITIC_OPTIONS, all of them. `num_layers` is the number of stride-2
+            convolutions of 'patch', 3 in the official code's 'basic'; the other critics
+            have no such choice. The tutorial has `norm` 'batch'. The others are as
+            `generator`'s.
+
+    Raises:
+        UserError: a name, option or value is unknown, missing or wrong.
     """
     if name not in CRITICS:
         raise unknown("critic.name", name, CRITICS)
-    _check("critic", name, options, CRITIC_OPTIONS)
+    check_options("critic", name, options, CRITIC_OPTIONS)
     width, num_layers = options.pop("width"), options.pop("num_layers")
     if name == "patch":
-        layers = patch.patch_layers(width, num_layers, options["norm"])
+        layers = patch.patch_layers(width, num_layers)
     elif name == "pixel":
-        layers = patch.pixel_layers(width, options["norm"])
+        layers = patch.pixel_layers(width)
     else:
         layers = patch.tutorial_layers(width)
     size = 1 if name == "pixel" else 4
@@ -110,7 +134,7 @@ def side_multiple(name: str) -> int:
 
 
 def _parse(name: str) -> tuple[str, int]:
-    """Return ('resnet', blocks) or ('unet', side)."""
+    """Return ('resnet', number of blocks) or ('unet', side)."""
     if match := re.fullmatch(r"resnet_([1-9]\d{0,2})blocks", name):
         return "resnet", int(match[1])
     if match := re.fullmatch(r"unet_([1-9]\d{1,4})", name):
@@ -121,27 +145,3 @@ def _parse(name: str) -> tuple[str, int]:
         f"generator.name = {name}: unknown; resnet_Nblocks takes any N from 1, unet_S "
         f"any power of two from 32; {nearest(name, COMMON_GENERATORS)}"
     )
-
-
-def _check(player: str, name: str, given: dict, wanted: tuple[str, ...]) -> None:
-    check_names(player, name, given, wanted)
-    for option, value in given.items():
-        if option in CHOICES:
-            if value not in CHOICES[option]:
-                raise unknown(f"{player}.{option}", value, CHOICES[option])
-        elif not _right(option, value):
-            raise _wrong(player, option, value)
-
-
-def _right(option: str, value: Any) -> bool:
-    if option == "dropout":
-        return isinstance(value, bool)
-    if option == "gain":
-        return type(value) in (int, float) and value > 0
-    return whole(value, 1)
-
-
-def _wrong(player: str, option: str, value: Any) -> UserError:
-    rules = {"dropout": "True or False", "gain": "a number above 0"}
-    rule = rules.get(option, "a whole number, 1 at least")
-    return UserError(f"{player}.{option} = {value}: must be {rule}")

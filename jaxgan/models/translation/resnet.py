@@ -1,98 +1,89 @@
 """CycleGAN's ResNet generator: 7x7, two halvings, blocks, two doublings, 7x7.
 
-Source: upstream networks.py, ResnetGenerator and ResnetBlock (spec/cyclegan.md 1.3);
-the block of variant 'tutorial' is tutorial 12's (spec/tutorials.md).
+Source: junyanz/pytorch-CycleGAN-and-pix2pix, models/networks.py, ResnetGenerator and
+ResnetBlock (docs/papers.md, "CycleGAN: ResNet generator"). The block 'tutorial' is that
+of the third tutorial (docs/papers.md, "Tutorials").
 """
 
 import flax.linen as nn
-from flax.typing import Dtype
+import jax
 
-from jaxgan.models.translation import image_layers as layers
+from jaxgan.models.translation import image_layers
+from jaxgan.models.translation.base import ImageGenerator, ImageNetwork
 
 BLOCKS = ("residual", "tutorial")
 
 
-class Block(nn.Module):
+class Block(ImageNetwork):
     """x + norm(conv(dropout(relu(norm(conv(x)))))), no activation after the sum.
 
-    'tutorial': x + conv(relu(conv(x))), with zero padding and biases.
+    'tutorial' is x + conv(relu(conv(x))), with zero padding and biases.
     """
 
     block: str
-    norm: str
     padding: str
-    initializer: str
-    gain: float
-    axis_name: str | None = None
-    dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(self, inputs, keys, number: int, *, train: bool):
+    def __call__(
+        self, inputs: jax.Array, keys: jax.Array | None, number: int, *, train: bool
+    ) -> jax.Array:
         """Return [b, h, w, c] for inputs [b, h, w, c].
 
-        keys [b], or None for no dropout; `number` tells the blocks' masks apart.
+        keys: a key for each example [b], or None for no dropout. `number` is the
+        block's; it gives each block a dropout mask of its own.
         """
-        x = nn.relu(self.normalise(self.conv(inputs, "conv_0"), train, "norm_0"))
+        x = self.padded_conv(inputs, "conv_0")
+        x = nn.relu(self.normalise(x, train, "norm_0"))
         if self.block == "residual":
-            x = layers.dropout(x, keys, number)
-        return inputs + self.normalise(self.conv(x, "conv_1"), train, "norm_1")
+            x = image_layers.dropout(x, keys, number)
+        x = self.padded_conv(x, "conv_1")
+        return inputs + self.normalise(x, train, "norm_1")
 
-    def conv(self, inputs, name: str):
-        """Apply a 3x3 convolution of as many channels; the side stays."""
-        tutorial = self.block == "tutorial"
-        use_bias = tutorial or layers.has_bias(self.norm)
-        zeros = 1 if tutorial or self.padding == "zero" else 0
-        if not zeros:
-            inputs = layers.pad(inputs, 1, self.padding)
+    def padded_conv(self, inputs: jax.Array, name: str) -> jax.Array:
+        """Apply a 3x3 convolution that keeps the shape [b, h, w, c]."""
         features = inputs.shape[-1]
-        conv = layers.conv(self, features, 3, name, padding=zeros, use_bias=use_bias)
-        return conv(inputs)
+        if self.block == "tutorial":
+            return self.conv(features, 3, name, padding=1, use_bias=True)(inputs)
+        if self.padding == "zero":
+            return self.conv(features, 3, name, padding=1)(inputs)
+        return self.conv(features, 3, name)(image_layers.pad(inputs, 1, self.padding))
 
-    def normalise(self, inputs, train: bool, name: str):
-        """Apply the norm where this block has it."""
+    def normalise(self, inputs: jax.Array, train: bool, name: str) -> jax.Array:
+        """Apply the norm to [b, h, w, c], if this block has one."""
         if self.block == "tutorial":
             return inputs
-        return layers.normalise(self, inputs, train, name)
+        return super().normalise(inputs, train, name)
 
 
-class Generator(nn.Module):
+class Generator(ImageGenerator):
     """ResnetGenerator: images of one domain to images of another.
 
-    `width` channels after the first convolution and four times as many in the blocks.
-    `padding` is the blocks'; the first and last convolution always reflect.
+    It has `width` channels after the first convolution and four times as many in the
+    blocks. `padding` is that of the blocks; the first and the last convolution always
+    reflect.
     """
 
-    channels: int
     num_blocks: int
-    width: int
-    norm: str
     padding: str
     block: str
-    dropout: bool
-    upsample: str
-    initializer: str
-    gain: float
-    axis_name: str | None = None
-    dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(self, images, keys=None, *, train: bool):
+    def __call__(
+        self, images: jax.Array, keys: jax.Array | None = None, *, train: bool
+    ) -> jax.Array:
         """Return images [b, h, w, channels] in [-1, 1] for images [b, h, w, c].
 
         h and w are multiples of 4, 8 at least. keys: a key for each example [b], or
         None for no dropout. `train` normalises by the batch's statistics.
         """
-        use_bias = layers.has_bias(self.norm)
         keys = keys if self.dropout else None
-        x = layers.pad(images, 3, "reflect")
-        x = layers.conv(self, self.width, 7, "input", use_bias=use_bias)(x)
-        x = nn.relu(layers.normalise(self, x, train, "input_norm"))
+        x = image_layers.pad(images, 3, "reflect")
+        x = self.conv(self.width, 7, "input")(x)
+        x = nn.relu(self.normalise(x, train, "input_norm"))
         for number in (0, 1):
             name, features = f"down_{number}", self.width * 2 ** (number + 1)
-            x = layers.conv(
-                self, features, 3, name, stride=2, padding=1, use_bias=use_bias
-            )(x)
-            x = nn.relu(layers.normalise(self, x, train, f"{name}_norm"))
+            x = self.conv(features, 3, name, stride=2, padding=1)(x)
+            x = nn.relu(self.normalise(x, train, f"{name}_norm"))
         for number in range(self.num_blocks):
             block = Block(
                 block=self.block,
@@ -107,7 +98,8 @@ class Generator(nn.Module):
             x = block(x, keys, number, train=train)
         for number in (0, 1):
             name, features = f"up_{number}", self.width * 2 ** (1 - number)
-            x = layers.double(self, x, features, 3, name, use_bias=use_bias)
-            x = nn.relu(layers.normalise(self, x, train, f"{name}_norm"))
-        x = layers.pad(x, 3, "reflect")
-        return nn.tanh(layers.conv(self, self.channels, 7, "output", dtype=None)(x))
+            x = self.double_side(x, features, 3, name)
+            x = nn.relu(self.normalise(x, train, f"{name}_norm"))
+        x = image_layers.pad(x, 3, "reflect")
+        output = self.conv(self.channels, 7, "output", use_bias=True, is_last=True)
+        return nn.tanh(output(x))
