@@ -61,7 +61,7 @@ def verb(values: flags.FlagValues) -> int:
     else:
         drawn = previews.draw_many(run.gan, run.state, labels, values.seed)
     default = workdir / f"samples-{run.step}.png"
-    out = storage.path(values.out, "--out") if values.out else default
+    out = storage.checked_path(values.out, "--out") if values.out else default
     sampling.write(out, run, drawn, labels, columns=8 if values.interpolate else 0)
     print(f"jaxgan: {len(drawn)} samples of step {run.step} in {out}")
     return 0

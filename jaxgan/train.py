@@ -103,7 +103,7 @@ def first_state(
     build.check_critic(config, source.shape, source.num_classes, params)
     if config.train.init_from:
         state = warm_start(
-            state, storage.path(config.train.init_from, "train.init_from")
+            state, storage.checked_path(config.train.init_from, "train.init_from")
         )
     return state, {"sums": {}, "counts": {}, "seconds": 0.0}
 

@@ -48,7 +48,7 @@ def verb(values: flags.FlagValues) -> int:
 
     check(values)
     given, output = Path(values.input), Path(values.output)
-    targets = image_folders.targets(given, output, say)
+    targets = image_folders.translation_files(given, output, say)
     with StopSignals() as signals:
         generator = load(values)
         # Now, rather than after the first image: it may not be allowed.

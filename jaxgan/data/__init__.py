@@ -74,7 +74,7 @@ def load(
             dir, image_size=image_size, channels=channels, labels=labels
         )
     elif name.startswith("tfds:"):
-        buckets.check(dir, "data.dir")
+        buckets.check_access(dir, "data.dir")
         train, heldout, shape, num_classes = tfds.load(
             name[5:], dir, image_size=image_size, channels=channels, labels=labels
         )
@@ -128,4 +128,4 @@ def _arrays(
 def _needs_dir(name: str, dir: str) -> None:
     if not dir:
         raise UserError(f"data.dir = '': data.name={name} needs the path of the data")
-    buckets.check(dir, "data.dir")
+    buckets.check_access(dir, "data.dir")

@@ -82,8 +82,8 @@ def load_pair(
 
 
 def _files(name: str, dir: str, dir_b: str) -> list[Files]:
-    buckets.check(dir, "data.dir")
-    buckets.check(dir_b, "data.dir_b")
+    buckets.check_access(dir, "data.dir")
+    buckets.check_access(dir_b, "data.dir_b")
     if name == "folder":
         return [*folder.load_pair(dir, dir_b)]
     return [*tfds.load_pair(name[5:], dir)]

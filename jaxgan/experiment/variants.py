@@ -102,7 +102,7 @@ def to_json(config: ConfigDict) -> str:
 
 def load(workdir: str | Path) -> ConfigDict:
     """Return the config stored in a workdir; raises UserError where there is none."""
-    path = buckets.path(os.fspath(workdir)) / "config.json"
+    path = buckets.to_path(os.fspath(workdir)) / "config.json"
     try:
         config = ConfigDict(json.loads(path.read_text()))
         for name, value in ADDED.items():

@@ -14,7 +14,7 @@ def sums_of(path: Path) -> dict[str, str]:
     """Return {file, relative to path: SHA-256} for every file but the sums' own."""
     return {
         name: hashlib.sha256((path / name).read_bytes()).hexdigest()
-        for name in storage.files(path)
+        for name in storage.list_files(path)
         if Path(name).name != SUMS
     }
 

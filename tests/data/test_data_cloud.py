@@ -355,7 +355,7 @@ def test_a_bucket_that_refuses(bucket, capfd, status, told, expected):
 
 
 def test_a_bucket_that_does_not_answer(bucket, monkeypatch):
-    monkeypatch.setattr(buckets, "SECONDS", 0.2)
+    monkeypatch.setattr(buckets, "ANSWER_SECONDS", 0.2)
     cloud.server().refusals["slow"] = 503, "busy"  # asked again and again for a minute
     begun = time.monotonic()
     expected = "data.dir = gs://slow: no answer from Google Cloud Storage in 0.2 s; "
@@ -397,8 +397,8 @@ def test_without_the_extra(without):
 CHILD = """
 import sys
 from jaxgan import data
-from jaxgan.data import remote
 from jaxgan.errors import UserError
+from jaxgan.files import buckets
 
 present = {"fsspec", "gcsfs", "etils", "tensorflow"} & sys.modules.keys()
 assert not present, present
@@ -408,7 +408,7 @@ assert not epath.Path("nowhere").exists()
 bucket = sys.argv[1]
 loaded = data.load("folder", dir=f"{bucket}/set")
 assert len(loaded.train) == 3
-folder = buckets.path(f"{bucket}/set")
+folder = buckets.to_path(f"{bucket}/set")
 names = sorted(path.name for path in folder.iterdir())
 print("listed", flush=True)
 input()  # meanwhile another process writes a file, and removes one

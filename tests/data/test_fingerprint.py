@@ -9,6 +9,7 @@ from PIL import Image
 from jaxgan import data
 from jaxgan.data.cache import packed
 from jaxgan.data.fingerprint import fingerprint
+from jaxgan.data.formats.tfds import TfdsSource
 from jaxgan.data.sources import ArraySource, Chained, Dataset, Subset
 
 generator = np.random.default_rng(0)
@@ -140,7 +141,7 @@ class Records:
 
 def test_a_split_of_tfds_is_known_by_its_ends():
     def of(name, *images):
-        part = data.tfds_source.TfdsSource(Records(images), name, False, "folder")
+        part = TfdsSource(Records(images), name, False, "folder")
         return whole(part, ArraySource(np.zeros((1, 4, 4, 1), np.uint8)))
 
     before = of("tfds:x train", b"first", b"middle", b"last")

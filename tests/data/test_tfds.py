@@ -99,7 +99,7 @@ LOAD = """
 import sys
 import numpy as np
 from jaxgan import data
-from jaxgan.data import tfds_source
+from jaxgan.data.formats import tfds
 
 folder, prepare_from, out = sys.argv[1:]
 tfds.PREPARE = prepare_from + tfds.PREPARE
@@ -176,7 +176,7 @@ LOAD_PAIR = """
 import sys
 import numpy as np
 from jaxgan import data
-from jaxgan.data import tfds_source
+from jaxgan.data.formats import tfds
 
 folder, prepare_from, out = sys.argv[1:]
 tfds.PREPARE = prepare_from + tfds.PREPARE

@@ -185,12 +185,14 @@ def test_pixels_are_turned_upright(orientation, tmp_path):
     expected = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "a.png")))
     found = image_files.read(tmp_path / "a.png").pixels
     np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(image_files.upright(shallow, orientation), expected)
+    np.testing.assert_array_equal(
+        image_files.turn_upright(shallow, orientation), expected
+    )
     tag = (image_files.ORIENTATION, "H", 1, orientation, True)
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, deep, photometric="rgb", extratags=[tag])
     found = image_files.read(path).pixels
-    np.testing.assert_array_equal(found, image_files.upright(deep, orientation))
+    np.testing.assert_array_equal(found, image_files.turn_upright(deep, orientation))
     tifffile.imwrite(path, shallow, photometric="rgb", extratags=[tag])
     np.testing.assert_array_equal(image_files.read(path).pixels, expected)
 

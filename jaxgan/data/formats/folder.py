@@ -11,11 +11,8 @@ from jaxgan.data import transforms
 from jaxgan.data.sources import Example, Source, split_indices, stamps
 from jaxgan.errors import UserError
 from jaxgan.files import buckets
+from jaxgan.files.image_folders import IMAGE_ENDINGS, has_image_ending, walk_files
 
-ENDINGS = (
-    ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff",
-    ".webp",
-)  # fmt: skip
 HELDOUT_FOLDERS = ("test", "val", "valid", "validation")
 
 
@@ -42,7 +39,7 @@ class FolderSource:
     def header(self, index: int) -> transforms.Header:
         """Return the size and colour of an image without decoding it."""
         path = self.paths[index]
-        return transforms.header(buckets.opened(path), path)
+        return transforms.header(buckets.path_or_content(path), path)
 
     def stamp(self) -> Iterator[tuple]:
         """Yield what changes when a file does."""
@@ -60,7 +57,7 @@ class FolderSource:
 
     def __getitem__(self, index: int) -> Example:
         path = self.paths[index]
-        image = transforms.decode(buckets.opened(path), path, self.form)
+        image = transforms.decode(buckets.path_or_content(path), path, self.form)
         return {"image": image, "label": np.int32(self.labels[index])}
 
 
@@ -149,7 +146,7 @@ def _domain(
 
 
 def _checked(folder: str, field: str) -> pathlib.Path:
-    path = buckets.path(folder)
+    path = buckets.to_path(folder)
     if not path.is_dir():
         raise UserError(f"data.{field} = {folder}: no such folder")
     return path
@@ -164,12 +161,11 @@ def _parts(folder: str, field: str = "dir") -> tuple[pathlib.Path, pathlib.Path 
 
 
 def _find(root: pathlib.Path) -> Found:
-    facts = buckets.files(str(root)) if buckets.is_remote(root) else {}
+    facts = buckets.list_objects(str(root)) if buckets.is_remote(root) else {}
     paths = _remote(root, facts) if buckets.is_remote(root) else _local(root)
     if not paths:
-        raise UserError(
-            f"data.dir = {root}: no images there ({', '.join(ENDINGS)} looked for)"
-        )
+        endings = ", ".join(IMAGE_ENDINGS)
+        raise UserError(f"data.dir = {root}: no images there ({endings} looked for)")
     return Found(str(root), paths, facts)
 
 
@@ -179,28 +175,17 @@ def _remote(root: pathlib.Path, paths: Iterable[str]) -> list[str]:
     return [
         f"{root}/{'/'.join(parts)}"
         for parts in found
-        if all(part[:1] != "." for part in parts) and _is_image(parts[-1])
+        if all(part[:1] != "." for part in parts) and has_image_ending(parts[-1])
     ]
 
 
 def _local(root: pathlib.Path) -> list[str]:
-    found = []
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        subfolders[:] = [name for name in subfolders if name[0] != "."]
-        found += [
-            pathlib.Path(folder, name)
-            for name in names
-            if name[0] != "." and _is_image(name)
-        ]
-    return [str(path) for path in sorted(found)]
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(ENDINGS)
+    images = sorted(path for path in walk_files(root) if has_image_ending(path.name))
+    return [str(path) for path in images]
 
 
 def _class(root: pathlib.Path, path: str) -> str:
-    parts = buckets.path(path).relative_to(root).parts
+    parts = buckets.to_path(path).relative_to(root).parts
     if len(parts) == 1:
         raise UserError(f"{path}: labels need each image in a subfolder, its class")
     return parts[0]

@@ -48,7 +48,9 @@ def read(path: str | os.PathLike, magic: int) -> np.ndarray:
 def _unpack(path: str | os.PathLike) -> bytes:
     try:
         remotely = buckets.is_remote(path)
-        data = buckets.read(path) if remotely else pathlib.Path(path).read_bytes()
+        data = (
+            buckets.read_object(path) if remotely else pathlib.Path(path).read_bytes()
+        )
         if data[:2] != b"\x1f\x8b":
             return data
         # Unlike the gzip module, gives what there is of a file that was cut short.
@@ -98,7 +100,7 @@ def _labels(folder: str, prefix: str, num: int) -> np.ndarray:
 
 def _find(folder: str, stem: str, ending: str) -> os.PathLike | None:
     names = [f"{stem}{dot}{ending}{gz}" for dot in "-." for gz in ("", ".gz")]
-    paths = [buckets.path(folder) / name for name in names]
+    paths = [buckets.to_path(folder) / name for name in names]
     return next((path for path in paths if path.is_file()), None)
 
 

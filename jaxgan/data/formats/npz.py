@@ -55,12 +55,12 @@ def load(path: str, labels: bool) -> tuple[np.ndarray, np.ndarray | None]:
 
 def _opened(file: os.PathLike) -> BinaryIO:
     if buckets.is_remote(file):
-        return io.BytesIO(buckets.read(file))
+        return io.BytesIO(buckets.read_object(file))
     return open(file, "rb")
 
 
 def _file(path: str) -> os.PathLike:
-    folder = buckets.path(path)
+    folder = buckets.to_path(path)
     if not folder.is_dir():
         return folder
     files = sorted(folder.glob("*.npz"))

@@ -65,7 +65,7 @@ class TfdsSource:
         """Yield what changes when the set is prepared again."""
         yield (self.name,)
         if buckets.is_remote(self.folder):
-            yield from sorted(buckets.files(self.folder).items())
+            yield from sorted(buckets.list_objects(self.folder).items())
         else:
             yield from stamps(sorted(pathlib.Path(self.folder).iterdir()))
 
