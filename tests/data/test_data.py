@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from jaxgan import data
-from jaxgan.data import Plan, transforms
+from jaxgan.data import Plan, datasets, transforms
 from jaxgan.data.formats import embedded, idx
+from jaxgan.data.image_formats import ImageFormat, choose_format
 from jaxgan.errors import UserError
 
 SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"
@@ -319,15 +320,15 @@ def test_folder_of_real_photographs(tmp_path):
 
 
 def decode(path, size=0, channels=0):
-    header = transforms.header(path, str(path))
-    return transforms.decode(path, "it", transforms.settle([header], size, channels))
+    header = transforms.read_header(path, str(path))
+    return transforms.decode(path, "it", choose_format([header], size, channels))
 
 
 def test_a_colour_image_where_all_others_are_gray(tmp_path):
     path = save_png(tmp_path / "0.png", random_images(4, 4, 3))
-    form = transforms.Format((4, 4, 1), sides="same", convert=False)
+    image_format = ImageFormat((4, 4, 1), size_rule="same", convert=False)
     with pytest.raises(UserError, match=r"it: a colour image in a set .* are gray"):
-        transforms.decode(path, "it", form)
+        transforms.decode(path, "it", image_format)
 
 
 def test_resize_brings_the_shorter_side_and_cuts_the_centre(tmp_path):
@@ -520,10 +521,10 @@ def test_a_bar_shows_the_reading_on_a_terminal(images_folder, monkeypatch):
 
 
 def test_cache_auto_goes_by_the_size(images_folder, monkeypatch):
-    monkeypatch.setattr(data, "MEMORY_LIMIT", 40 * 6 * 7 * 3)
+    monkeypatch.setattr(datasets, "MEMORY_LIMIT", 40 * 6 * 7 * 3)
     loaded = data.load("folder", dir=images_folder)
     assert isinstance(loaded.train, data.ArraySource)
-    monkeypatch.setattr(data, "MEMORY_LIMIT", 40 * 6 * 7 * 3 - 1)
+    monkeypatch.setattr(datasets, "MEMORY_LIMIT", 40 * 6 * 7 * 3 - 1)
     loaded = data.load("folder", dir=images_folder)
     assert not isinstance(loaded.train, data.ArraySource)
 

@@ -294,7 +294,7 @@ def test_a_set_of_tfds(bucket, tmp_path):
         assert len(found.train) == 6
         assert_same(found, expected)
         assert fingerprint(found) == fingerprint(expected)
-    name, *files = found.train.stamp()
+    name, *files = found.train.versions()
     assert name == ("tfds:mnist train",)
     remote_folder = f"{bucket}/tfds/mnist/3.0.1"
     assert [path for path, _ in files] == [

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from jaxgan import data
-from jaxgan.data.cache import packed
+from jaxgan.data.cache import pack_images
 from jaxgan.data.fingerprint import fingerprint
 from jaxgan.data.formats.tfds import TfdsSource
 from jaxgan.data.sources import ArraySource, Chained, Dataset, Subset
@@ -112,8 +112,8 @@ def test_both_parts_and_their_order_count():
         whole(Chained([other, one]), other),
         whole(Subset(one, [0, 1]), other),
         whole(Subset(one, [1, 0]), other),
-        whole(packed(images[:2]), packed(images[2:])),
-        whole(packed(images[:2].reshape(2, 8, 2, 1)), packed(images[2:])),
+        whole(pack_images(images[:2]), pack_images(images[2:])),
+        whole(pack_images(images[:2].reshape(2, 8, 2, 1)), pack_images(images[2:])),
     }
     assert len(prints) == 9
 

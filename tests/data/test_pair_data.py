@@ -250,7 +250,7 @@ def test_arguments_that_do_not_fit(domains):
         "data.resize = 7: 0, or data.image_size = 8 or more, expected"
     )
     assert error("day_night", dir_b="x") == (
-        "data.dir_b = x: for data.name=folder alone"
+        "data.dir_b = x: only for data.name=folder"
     )
 
 
@@ -438,7 +438,7 @@ def test_auto_goes_by_the_share_of_memory(domains, cache_folder, monkeypatch):
 
 def test_the_cache_is_below_the_home_folder(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "")
-    assert cache.folder() == pathlib.Path.home() / ".cache" / "jaxgan"
+    assert cache.cache_folder() == pathlib.Path.home() / ".cache" / "jaxgan"
 
 
 def test_a_bar_shows_the_decoding_on_a_terminal(domains, monkeypatch):
@@ -462,14 +462,14 @@ def test_every_place_is_as_likely_as_any_other():
     steps = 36  # of draws, evenly spread: a multiple of the 3 rows and the 6 columns
     draws = [DRAWS * step // steps + 1 for step in range(steps)]
     found = [
-        place[transforms.augment(image, top, left, 0, 4).tobytes()]
+        place[transforms.crop_and_flip(image, top, left, 0, 4).tobytes()]
         for top in draws for left in draws
     ]  # fmt: skip
     _, counts = np.unique(found, axis=0, return_counts=True)
     assert counts.tolist() == [steps**2 // 18] * 18
-    first = transforms.augment(image, 0, 0, 0, 4)
+    first = transforms.crop_and_flip(image, 0, 0, 0, 4)
     np.testing.assert_array_equal(first, image[:4, :4])
-    last = transforms.augment(image, DRAWS - 1, DRAWS - 1, 0, 4)
+    last = transforms.crop_and_flip(image, DRAWS - 1, DRAWS - 1, 0, 4)
     np.testing.assert_array_equal(last, image[2:, 5:])
 
 
@@ -477,10 +477,10 @@ def test_every_place_is_as_likely_as_any_other():
 def test_flips_are_left_to_right(depth):
     image = random_images(6, 9, depth)
     before = image.copy()
-    found = transforms.augment(image, DRAWS // 2, DRAWS // 2, 1, 4)
+    found = transforms.crop_and_flip(image, DRAWS // 2, DRAWS // 2, 1, 4)
     np.testing.assert_array_equal(found, image[1:5, 3:7][:, ::-1])
     assert found.dtype == np.uint8
-    whole = transforms.augment(image[:, :6], 5, 7, 1, 6)
+    whole = transforms.crop_and_flip(image[:, :6], 5, 7, 1, 6)
     np.testing.assert_array_equal(whole, image[:, 5::-1])
     np.testing.assert_array_equal(image, before)
 
@@ -497,7 +497,7 @@ def calls(start, stop, k):
 def test_memory_disk_and_stream_give_the_same_bytes(domains, start, resize):
     def stream(where):
         pair = load(domains, resize=resize, cache=where)
-        kept = isinstance(pair.train_a, cache.Packed)
+        kept = isinstance(pair.train_a, cache.PackedImages)
         assert kept is (where != "none")
         return data.pair_batches(pair, plan, calls(start, start + 8, 2))
 

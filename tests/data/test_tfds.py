@@ -54,7 +54,7 @@ def test_a_failed_preparation_is_one_line(tmp_path, monkeypatch):
     spec = importlib.util.find_spec("json")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *args: spec)
     monkeypatch.setattr(
-        tfds, "PREPARE", "print('x\\nOSError: disk full'); raise SystemExit(1)"
+        tfds, "PREPARE_PROGRAM", "print('x\\nOSError: disk full'); raise SystemExit(1)"
     )
     with pytest.raises(UserError, match=r"mnist: not prepared: OSError: disk full$"):
         data.load("tfds:mnist", dir=str(tmp_path))
@@ -102,7 +102,7 @@ from jaxgan import data
 from jaxgan.data.formats import tfds
 
 folder, prepare_from, out = sys.argv[1:]
-tfds.PREPARE = prepare_from + tfds.PREPARE
+tfds.PREPARE_PROGRAM = prepare_from + tfds.PREPARE_PROGRAM
 loaded = data.load('tfds:mnist', dir=folder, labels=True)
 streamed = data.load('tfds:mnist', dir=folder, labels=True, cache='none')
 assert isinstance(loaded.train, data.ArraySource)
@@ -179,7 +179,7 @@ from jaxgan import data
 from jaxgan.data.formats import tfds
 
 folder, prepare_from, out = sys.argv[1:]
-tfds.PREPARE = prepare_from + tfds.PREPARE
+tfds.PREPARE_PROGRAM = prepare_from + tfds.PREPARE_PROGRAM
 options = {'dir': folder, 'resize': 9, 'image_size': 8}
 pairs = [
     data.load_pair('tfds:cycle_gan/facades', **options, cache=cache)
