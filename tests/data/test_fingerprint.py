@@ -1,4 +1,4 @@
-"""Digests by which processes find that their data is the same."""
+"""Digests by which several processes check that their data is the same."""
 
 import shutil
 
@@ -23,7 +23,7 @@ def save(path, seed):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Six images, of which one is going to be held out, and two domains of them."""
+    """A set of six images, one of which is held out, and two domains of six images."""
     for index in range(6):
         save(tmp_path / "set" / f"{index}.png", index)
         save(tmp_path / "pair" / "trainA" / f"{index}.png", index)
@@ -72,7 +72,7 @@ def test_other_files_are_other_data(
     if change == "more":
         save(images / "6.png", 99)
     elif change == "renamed":
-        (images / "2.png").rename(images / "9.png")  # and so it comes last
+        (images / "2.png").rename(images / "9.png")  # which makes it the last one
     else:
         pixels = np.zeros((6, 6, 3), np.uint8)
         Image.fromarray(pixels).save(images / "2.png")
@@ -127,7 +127,7 @@ def test_sets_that_need_no_files_are_the_same_each_time():
 
 
 class Records:
-    """A split of TFDS: as many records, each an image's bytes."""
+    """A split of TFDS, whose records are the encoded images."""
 
     def __init__(self, images):
         self.images = images
