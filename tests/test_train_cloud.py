@@ -33,14 +33,19 @@ def shared_compilations(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def same_run(tmp_path_factory, shared_compilations):
-    """The config of a run, and its workdirs in a bucket and in a folder."""
-    folder = tmp_path_factory.mktemp("cloud")
-    config = f"--config={write_config(folder)}"
-    bucket = cloud.bucket()
-    for workdir in (f"{bucket}/runs/x", folder / "run"):
+def config(tmp_path_factory):
+    """The flag --config of a small run."""
+    return f"--config={write_config(tmp_path_factory.mktemp('config'))}"
+
+
+@pytest.fixture(scope="module")
+def same_run(config, tmp_path_factory, shared_compilations):
+    """The workdirs of the same run in a bucket and in a folder."""
+    url = f"{cloud.bucket()}/runs/x"
+    folder = tmp_path_factory.mktemp("cloud") / "run"
+    for workdir in (url, folder):
         assert main.main([config, f"--workdir={workdir}", *SHORT]) == 0
-    return config, f"{bucket}/runs/x", folder / "run"
+    return url, folder
 
 
 def stored(url):
@@ -63,7 +68,7 @@ def without_times(text):
 
 
 def test_a_run_in_a_bucket_has_the_files_of_one_in_a_folder(same_run):
-    _, url, folder = same_run
+    url, folder = same_run
     objects = stored(url)
     assert objects["config.json"] == (folder / "config.json").read_bytes()
     assert without_times(objects["metrics.jsonl"].decode()) == lines(folder)
@@ -75,8 +80,8 @@ def test_a_run_in_a_bucket_has_the_files_of_one_in_a_folder(same_run):
     assert ".lock" not in objects
 
 
-def test_it_is_resumed_sampled_and_scored(same_run, capsys):
-    config, url, folder = same_run
+def test_it_is_resumed_sampled_and_scored(config, same_run, capsys):
+    url, folder = same_run
     longer = (SHORT[1], "--config.train.num_steps=30")
     for workdir in (url, folder):
         assert main.main([config, f"--workdir={workdir}", *longer]) == 0
@@ -88,8 +93,7 @@ def test_it_is_resumed_sampled_and_scored(same_run, capsys):
     assert objects[name] == (folder / name).read_bytes()
 
 
-def test_a_bucket_that_is_closed_during_a_run_is_said_in_one_line(same_run):
-    config, *_ = same_run
+def test_a_bucket_that_is_closed_during_a_run_is_said_in_one_line(config):
     bucket = cloud.bucket()
     flags = config, f"--workdir={bucket}/x", "--config.train.num_steps=100000"
     with subprocess.Popen(
@@ -114,9 +118,8 @@ def test_a_bucket_that_is_closed_during_a_run_is_said_in_one_line(same_run):
 
 
 @pytest.mark.slow
-def test_killed_in_a_bucket_damaged_and_started_again(same_run, tmp_path):
+def test_killed_in_a_bucket_damaged_and_started_again(config, tmp_path):
     """Another run is refused while it lives; its lock is taken over when it is dead."""
-    config, *_ = same_run
     bucket = cloud.bucket()
     flags = (
         config,

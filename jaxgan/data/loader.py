@@ -103,6 +103,7 @@ def pair_batches(
     def read_batch(step: int) -> Batch:
         examples = plan.examples(step)[rows].tolist()
         batch = {}
+        # Columns 0 to 3 of the plan's examples belong to domain a, 4 to 7 to domain b.
         for key, source, first in (("a", pair.train_a, 0), ("b", pair.train_b, 4)):
             batch[key] = np.empty((len(examples), *pair.shape), np.uint8)
             for row, example in enumerate(examples):
@@ -112,9 +113,8 @@ def pair_batches(
                 batch[key][row] = transforms.crop_and_flip(image, top, left, flip, size)
         return batch
 
-    if isinstance(pair.train_a, PackedImages) and isinstance(
-        pair.train_b, PackedImages
-    ):
+    sources_ab = pair.train_a, pair.train_b
+    if all(isinstance(source, PackedImages) for source in sources_ab):
         for call in _check_calls(plan, calls):
             yield _stack([_stack([read_batch(step)]) for step in call])
     else:
