@@ -174,7 +174,7 @@ install_tensorflow() { # install_tensorflow FLAG ...: where the data is TFDS's, 
   # What is wrong with the config is for training to say.
   name=$("$venv/bin/python" -c 'import sys
 from jaxgan import cli
-print(cli.config_and_name(sys.argv[1:])[0].data.name)' "$@" 2>/dev/null) || return 0
+print(cli.parse_config(sys.argv[1:])[0].data.name)' "$@" 2>/dev/null) || return 0
   if [[ $name == tfds:* ]]; then
     run "${command[@]}" ||
       fail 1 "TensorFlow, which $name needs once, could not be installed: see above"

@@ -1,4 +1,7 @@
-"""Counts the collective operations of a program: in its jaxpr and in XLA's HLO."""
+"""Counts of a program's collective operations, in its jaxpr and in XLA's HLO.
+
+Used by communication.py.
+"""
 
 import math
 import re

@@ -1,23 +1,25 @@
-"""What one training step sends between devices, and when that hides behind computing.
+"""Bytes that a training step sends between devices, and the time that they may take.
 
     python benchmarks/communication.py [--only=RECIPE] [--json=FILE]
 
-Three counts of the collective operations of the program that eight devices run
-(`devices.compile_steps` on virtual CPU devices; nothing is trained):
+The collective operations of the program that eight devices run are counted in three
+ways (`devices.compile_steps` on virtual CPU devices; nothing is trained):
 
-compiled: the all-reduces and all-gathers of XLA's optimized program with the bytes of
-    their results, times the trip counts of the loops around them. It is what runs, so
-    the number of operations and the total are taken from it. XLA joins the arrays of a
-    turn into one operation, so that it no longer tells which bytes are gradients.
-traced: the same in the jaxpr, before XLA: one operation an array, with the place that
-    it comes from. The split is taken from it.
+compiled: the all-reduces and all-gathers of XLA's optimized program: the bytes of their
+    results, times the trip counts of the loops around them. This is what runs, so the
+    number of operations and the total are taken from it. XLA joins the arrays of a turn
+    into one operation, so that it no longer shows which bytes are gradients.
+traced: the same in the jaxpr, before XLA: one operation for each array, with the place
+    in the code that it comes from. The split into parts is taken from it.
 model: the closed form (`model`).
 
-Traced and model have to agree to the byte, or the script fails; compiled may have up to
-1 % less, because XLA sums once what is equal (biases whose outputs are added have the
-same gradient) or does not change in a loop. The times are a model too, of ring
-algorithms at the figures of `LINKS`: none was measured. FLOP are XLA's count of the
-step on one device, all critic steps included.
+Traced and model have to agree to the byte, or the script fails. Compiled may have up to
+1 % less, because XLA sums only once what is equal (biases whose outputs are added have
+the same gradient) or what does not change in a loop.
+
+The times are a model too, of ring algorithms with the figures in `LINKS`: none was
+measured. FLOP are XLA's count of the step on one device, all critic steps included.
+docs/scaling.md has the tables.
 """
 
 import argparse
@@ -116,7 +118,7 @@ def program(config: Any, shape: tuple[int, ...], batch: int) -> tuple[Any, Any, 
     from jaxgan.runtime import devices
 
     used = jax.devices()[:DEVICES]
-    gan = build.gan(config, shape, axis_name=devices.axis_name(used))
+    gan = build(config).gan(shape, axis_name=devices.axis_name(used))
     steps = devices.compile_steps(gan, used)
     data = zeros(config, shape, DEVICES * batch)
     key = jax.eval_shape(lambda: jax.random.key(0))
@@ -151,7 +153,7 @@ def model(config: Any, shape: tuple[int, ...], batch: int) -> dict[str, int]:
 
     from jaxgan.experiment import build
 
-    gan = build.gan(config, shape)
+    gan = build(config).gan(shape)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(gan.init, key)
     data = {name: leaf[0] for name, leaf in zeros(config, shape, batch).items()}
@@ -186,7 +188,7 @@ def flop_per_example(config: Any, shape: tuple[int, ...], batch: int) -> float:
 
     from jaxgan.experiment import build
 
-    gan = build.gan(config, shape)
+    gan = build(config).gan(shape)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(gan.init, key)
     data = {name: leaf[0] for name, leaf in zeros(config, shape, batch).items()}

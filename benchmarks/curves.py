@@ -1,8 +1,9 @@
-"""Draws the critic's estimate of the distance, in training and held out, over steps.
+"""A figure of the critic's estimate of the distance over the steps of runs.
 
     python benchmarks/curves.py runs/wgan_gp-tutorial [WORKDIR ...] --out=curves.png
 
-One panel a workdir. Needs matplotlib, of the extra `bench`.
+One panel for each workdir, with the estimate on training batches and on held-out
+examples. Needs matplotlib, of the extra `bench`.
 """
 
 import argparse

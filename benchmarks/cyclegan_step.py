@@ -1,29 +1,32 @@
-"""Times one CycleGAN iteration here and in PyTorch eager, or takes its memory.
+"""Time or memory of one CycleGAN iteration, here and in PyTorch eager.
 
     python benchmarks/cyclegan_step.py --size=128|64 [--threads=1] [--json=FILE]
     python benchmarks/cyclegan_step.py --size=128|64 --memory
 
-128: 128x128, 9 blocks, width 64, batch 1. 64: 64x64, 6 blocks, width 32, batch 4. An
-iteration is that of the paper's recipe: both generators with cycle and identity loss,
-both image pools, both critics, two Adams. Both sides cut and flip their batches out of
-the same uint8 arrays in memory, and take turns in one process, block by block, so that
-what else the machine does falls on both. Needs the extra `bench`.
+--size=128: 128x128, 9 blocks, width 64, batch 1.
+--size=64: 64x64, 6 blocks, width 32, batch 4.
+
+An iteration is that of the paper's recipe: both generators with cycle and identity
+loss, both image pools, both critics, two Adams. Both sides cut and flip their batches
+out of the same uint8 arrays in memory. They take turns in one process, block by block,
+so that other load on the machine slows both. Needs the extra `bench`.
 
 Both run on the CPU with the same number of threads. PyTorch is written as a careful
-user would from the authors' code: the generators' step computes no gradients for the
-critics' parameters, fakes for the critics carry no graph, activations are in place
-(cyclegan_torch.py).
+user would write it from the authors' code (cyclegan_torch.py): the generators' step
+computes no gradients for the critics' parameters, fakes for the critics carry no graph,
+and activations are in place.
 
---memory: each side trains alone, in a process of its own. Given is the memory of the
-steps: parameters, optimizer states, pools, activations, gradients and work space, as by
-how much the resident memory grows at its peak. What the import of the framework brought
-does not count, nor does compilation with the program that it makes: it has to be over
-before the growth is taken, and what is in arrays by then is added. Beside it are the
-peaks of the whole processes, where all of that does count: of one that compiles, and of
-one that loads its programs from the compilation cache which the first has filled.
+--memory: each side trains in a process of its own. The result is the memory of the
+steps, which is by how much the resident memory grows up to its peak: parameters,
+optimizer states, pools, activations, gradients and work space. The import of the
+framework does not count, nor does compilation with the program that it makes: both are
+over before the growth is measured, and arrays that exist by then are added. The peaks
+of the whole processes, where all of this does count, are printed beside it: of one that
+compiles, and of one that loads its programs from the compilation cache that the first
+has filled.
 
-Run it on an idle machine: where others compete for the CPUs, PyTorch's OpenMP threads
-wait for one another and lose far more than XLA's, which flatters this project. The
+Run it on an idle machine. Where others compete for the CPUs, PyTorch's OpenMP threads
+wait for one another and lose far more time than XLA's, which flatters this project. The
 table gives the machine's load of the minute before.
 """
 
@@ -108,7 +111,7 @@ def jaxgan_side(recipe: Recipe, images: list[np.ndarray]) -> Side:
     shape = (recipe.size, recipe.size, 3)
     pair = data.Pair(*parts, *parts, truth=False, shape=shape)
     plan = build.pair_plan(config, pair)
-    gan = build.gan(config, shape, epoch_examples=plan.num_examples)
+    gan = build(config).gan(shape, epoch_examples=plan.num_examples)
     used = jax.devices()[:1]
     steps = devices.compile_steps(gan, used)
     key = jax.random.key(config.train.seed)

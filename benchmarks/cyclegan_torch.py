@@ -1,8 +1,9 @@
 """CycleGAN in PyTorch, as a careful user would write it from the authors' code.
 
-What cyclegan_step.py compares this project with: the networks and the step of the
-authors' models/networks.py and models/cycle_gan_model.py with its defaults (instance
-norm, lsgan, identity loss, pools of 50), without its options.
+It is what cyclegan_step.py compares this project with: the networks and the step of the
+official code's models/networks.py and models/cycle_gan_model.py with their defaults
+(instance norm, lsgan, identity loss, pools of 50), without their options.
+docs/papers.md, "CycleGAN: order of one iteration" has the order of the updates.
 """
 
 import random

@@ -1,8 +1,8 @@
-"""Runs a command and prints the peak resident memory of its largest process.
+"""Peak resident memory of the largest process of a command.
 
     python benchmarks/memory.py -- python -m jaxgan.main --config=configs/wgan_gp.py
 
-Its output passes through; the exit code is the command's. Unix alone.
+The command's output passes through, and its exit code is returned. Unix only.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What the benchmarks of a step share: two sides that take turns in one process."""
+"""Timing of two sides that take turns in one process: what the benchmarks share."""
 
 import argparse
 import json

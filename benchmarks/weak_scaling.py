@@ -1,17 +1,19 @@
-"""Times training on 1, 2, 4 and 8 virtual CPU devices: what dividing the work costs.
+"""Time of training on 1, 2, 4 and 8 virtual CPU devices: what dividing the work costs.
 
     python benchmarks/weak_scaling.py [--only=GAN] [--json=FILE]
 
 A small recipe of each GAN is trained by `devices.compile_steps`, as `jaxgan.main`
-does, with the same batch on every device (weak scaling), and on one device with the
-same number of images together. All programs take turns in one process, block by block,
-so that what else the machine does falls on all of them.
+does: on several devices with the same batch on each (weak scaling), and on one device
+with as many images in one batch. All programs take turns in one process, block by
+block, so that other load on the machine slows all of them.
 
-Virtual devices share the machine's cores, so more of them are not faster: the table
-shows what pmap, the all-reduces and smaller batches cost on top of the same work.
+Virtual devices share the machine's cores, so more of them are not faster. The table
+shows what pmap, the all-reduces and smaller batches cost for the same work.
 
-relative: images a second over those of one device with one device's batch.
-split: time of a step over that of one device with the same images.
+relative: images a second, divided by those of one device with one device's batch.
+split: time of a step, divided by that of one device with the same images.
+
+docs/scaling.md has the table.
 """
 
 import argparse
@@ -62,7 +64,7 @@ def side(name: str, count: int, images: int) -> Side:
 
     config, shape = config_of(name), RECIPES[name].shape
     used = jax.devices()[:count]
-    gan = build.gan(config, shape, axis_name=devices.axis_name(used))
+    gan = build(config).gan(shape, axis_name=devices.axis_name(used))
     steps = devices.compile_steps(gan, used)
     key = jax.random.key(0)
     state = devices.replicate(jax.jit(gan.init)(key), used)

@@ -1,19 +1,19 @@
-"""Times one generator iteration of tutorial 11's WGAN-GP here and in PyTorch eager.
+"""Time of one generator iteration of tutorial 11's WGAN-GP, here and in PyTorch eager.
 
     python benchmarks/wgan_gp_step.py [--threads=1] [--json=FILE]
 
 An iteration is 5 critic steps with gradient penalty, each with new data, latents and
-interpolation, then one generator step. Both sides take their batches from the same
-uint8 array in memory, and take turns in one process, block by block, so that what else
-the machine does falls on both. Needs the extra `bench`.
+interpolation, then one generator step (docs/papers.md, "Tutorials"). Both sides take
+their batches from the same uint8 array in memory. They take turns in one process, block
+by block, so that other load on the machine slows both. Needs the extra `bench`.
 
 Both run on the CPU with the same number of threads. PyTorch is written as a careful
-user would: the penalty is right (one epsilon and one norm an example, which the
-tutorial's code gets wrong for images), fakes for the critic carry no graph, and the
-generator's step computes no gradients for the critic's parameters.
+user would write it: the penalty is right (one epsilon and one norm for each example,
+which the tutorial's code gets wrong for images), fakes for the critic carry no graph,
+and the generator's step computes no gradients for the critic's parameters.
 
-Run it on an idle machine: where others compete for the CPUs, PyTorch's OpenMP threads
-wait for one another and lose far more than XLA's, which flatters this project. The
+Run it on an idle machine. Where others compete for the CPUs, PyTorch's OpenMP threads
+wait for one another and lose far more time than XLA's, which flatters this project. The
 table gives the machine's load of the minute before.
 """
 
@@ -43,7 +43,7 @@ def jaxgan_side(images: np.ndarray) -> Side:
 
     config = runpy.run_path(str(CONFIG))["get_config"]("tutorial")
     source = data.ArraySource(images)
-    gan = build.gan(config, images.shape[1:])
+    gan = build(config).gan(images.shape[1:])
     used = jax.devices()[:1]
     steps = devices.compile_steps(gan, used)
     key = jax.random.key(config.train.seed)

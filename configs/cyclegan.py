@@ -4,7 +4,8 @@
 
 No variant: day and night made from the two photographs that scikit-learn ships, where
 the truth is known; no download. `size=64|128|256` chooses sizes and blocks as the
-paper does. Recipes are upstream's (junyanz/pytorch-CycleGAN-and-pix2pix).
+paper does. Recipes are those of the official code,
+junyanz/pytorch-CycleGAN-and-pix2pix.
 """
 
 from ml_collections import ConfigDict
@@ -33,36 +34,40 @@ BASE: dict[str, dict] = {
         "adversarial": "lsgan",  # or vanilla, wasserstein (with clip), wgan_gp
         "cycle_weight_a": 10.0,  # of a -> b -> a
         "cycle_weight_b": 10.0,  # of b -> a -> b
-        # Relative to the cycle weights: 0.5 counts 5 times. None here, as in the paper
-        # but for its paintings; upstream's default is 0.5.
+        # Relative to the cycle weights: 0.5 times a cycle weight of 10 is 5. Zero here,
+        # as in the paper except for its paintings; 0.5 is the official code's default.
         "identity_weight": 0.0,
-        "pool_size": 50,  # generated images remembered for each domain
-        "clip": 0.01,  # of the critics' parameters; wasserstein alone
-        "penalty": "gradient_penalty",  # or dragan, r1; this and below: wgan_gp alone
+        "pool_size": 50,  # generated images kept for each domain
+        # Beyond the paper:
+        "clip": 0.01,  # of the critics' parameters; used only by wasserstein
+        # This one and the next four are used only by wgan_gp.
+        "penalty": "gradient_penalty",  # or dragan, r1
         "penalty_weight": 10.0,
         "penalty_target": 1.0,
         "penalty_one_sided": False,
-        "penalty_noise_variance": 10.0,  # dragan's c alone
+        "penalty_noise_variance": 10.0,  # dragan's c
         "ema_decay": 0.0,  # 0.999 or more keeps a moving average for translations
     },
     "generator": {
-        # resnet_Nblocks (the paper's has 6 blocks up to 128, then 9), unet_S, or unet,
-        # as deep as the images allow: its outermost skip passes no norm, and so keeps
-        # how light a crop is, which InstanceNorm takes from a small one.
+        # resnet_Nblocks (the paper has 6 blocks up to 128 pixels, then 9), unet_S, or
+        # unet, which is as deep as the images allow. On crops this small InstanceNorm
+        # removes how light a crop is; a U-Net's outermost skip connection has no norm,
+        # and keeps it.
         "name": "unet",
         "width": 16,  # 64 in the paper
         "norm": "instance",  # or batch, none
-        "padding": "reflect",  # or replicate, zero; a ResNet's blocks alone
-        "block": "residual",  # or tutorial; a ResNet's alone
-        "dropout": False,
-        "upsample": "transposed",  # or resize, against checkerboards
+        "padding": "reflect",  # or replicate, zero; of a ResNet's blocks
         "initializer": "normal",  # or xavier, kaiming, orthogonal
         "gain": 0.02,  # a smaller one is the authors' cure for inverted colours
+        # Beyond the paper:
+        "block": "residual",  # or tutorial; of a ResNet
+        "dropout": False,
+        "upsample": "transposed",  # or resize, against checkerboards
     },
     "critic": {
         "name": "patch",  # or pixel, tutorial
         "width": 16,  # 64 in the paper
-        "num_layers": 3,  # 70x70 patches; patch alone
+        "num_layers": 3,  # 70x70 patches; used only by patch
         "norm": "instance",
         "initializer": "normal",
         "gain": 0.02,
@@ -70,17 +75,19 @@ BASE: dict[str, dict] = {
     "optimizer": {"generator": ADAM | SHORT, "critic": ADAM | SHORT},
     "data": {
         "name": "day_night",
-        "dir": "",  # of trainA, trainB, testA, testB; or, with dir_b, of domain a
-        "dir_b": "",
         "resize": 72,  # to a square of this side, 0 = as they are; then a random crop
         "image_size": 64,  # of this side
-        "channels": 0,  # 0 = as the data has them
         "batch_size": 1,  # over all devices
         "flip": True,  # half of the crops, left to right
+        # Beyond the paper:
+        "dir": "",  # of trainA, trainB, testA, testB; or, with dir_b, of domain a
+        "dir_b": "",
+        "channels": 0,  # 0 = as the data has them
         "cache": "auto",  # decoded images in memory or on disk; or memory, disk, none
     },
     "train": {
         "num_steps": 2200,  # generator updates
+        # Beyond the paper:
         "num_epochs": 0,  # instead of num_steps, which is then 0
         "log_steps": 50,
         "sample_steps": 200,
@@ -89,8 +96,8 @@ BASE: dict[str, dict] = {
         "seed": 0,
         "precision": "float32",  # or tf32, bfloat16; a penalty is float32 at least
         "steps_per_call": 1,
-        "accumulate_steps": 1,  # parts of a batch, one by one: less memory
-        "deterministic": False,  # GPU alone; CPU and TPU are
+        "accumulate_steps": 1,  # micro-batches of a batch, for less memory
+        "deterministic": False,  # matters on a GPU; CPU and TPU always are
         "init_from": "",  # workdir, or folder of converted weights, to start from
     },
     "parallel": {
@@ -137,10 +144,11 @@ VARIANTS: dict[str, dict[str, dict]] = {
 }
 # The same on files of your own: `folder,dir=PATH`, or `folder,dir=A,data.dir_b=B`.
 VARIANTS["folder"] = PAPER | {"data": PAPER["data"] | {"name": "folder"}}
-# A penalty that acts, where upstream's wgangp has none: on day and night.
+# With a gradient penalty, which the official code's wgangp mode never computes: on day
+# and night.
 VARIANTS["wgan_gp"] = {"gan": {"adversarial": "wgan_gp"}}
-# Tutorial 12, which leaves open the blocks, the optimizer and the data. Nothing in it
-# bounds the critics, whose BatchNorm rules a penalty out: hence the clip.
+# Tutorial 12, which says nothing of the blocks, the optimizer and the data. Nothing in
+# it bounds the critics; their BatchNorm forbids a penalty, so they are clipped.
 VARIANTS["tutorial"] = {
     "gan": {
         "adversarial": "wasserstein",

@@ -17,8 +17,9 @@ def rmsprop(learning_rate: float, name: str = "rmsprop") -> dict:
     return {
         "name": name,  # or rmsprop_tensorflow, adam, sgd
         "learning_rate": learning_rate,
-        "b1": 0.5,  # Adam alone
-        "b2": 0.999,  # Adam alone
+        # Beyond the paper:
+        "b1": 0.5,  # used only by Adam
+        "b2": 0.999,  # used only by Adam
         "decay_steps": 0,  # generator steps to rate 0; 0 = constant
     }
 
@@ -29,13 +30,14 @@ BASE = {
         "latent": "normal",  # or uniform, U[-1, 1]
         "latent_size": 64,
         "n_critic": 5,
-        # 100 critic steps for generator steps 0 to 24 and 500, 1000, ... (main.py
-        # l.176)
-        "critic_start": True,
         # Ten times the paper's: at 0.01 the estimate of so small a critic is lost in
         # noise.
         "clip": 0.1,
         "clip_order": "after",  # Algorithm 1; before = the authors' code
+        # 100 critic steps for generator steps 0 to 24 and 500, 1000, ... (main.py
+        # l.176)
+        "critic_start": True,
+        # Beyond the paper:
         "ema_decay": 0.0,  # 0.999 or more keeps a moving average for samples
         "sample_batch_norm": "batch",  # the authors'; or running
     },
@@ -59,15 +61,17 @@ BASE = {
     },
     "data": {
         "name": "digits",
+        "batch_size": 64,  # of a critic step, over all devices
+        "value_range": "symmetric",  # [-1, 1]; unit is [0, 1]; or dequantized
+        # Beyond the paper:
         "dir": "",
         "image_size": 0,  # 0 = as the data has it
         "channels": 0,  # 0 = as the data has them
-        "batch_size": 64,  # of a critic step, over all devices
-        "value_range": "symmetric",  # [-1, 1]; unit is [0, 1]; or dequantized
         "cache": "auto",  # in memory when small; or memory, none
     },
     "train": {
         "num_steps": 4000,  # generator updates
+        # Beyond the paper:
         "num_epochs": 0,  # instead of num_steps, which is then 0
         "log_steps": 50,
         "sample_steps": 500,
@@ -76,8 +80,8 @@ BASE = {
         "seed": 0,
         "precision": "float32",  # or tf32, bfloat16
         "steps_per_call": 10,
-        "accumulate_steps": 1,  # parts of a batch, one by one: less memory
-        "deterministic": False,  # GPU alone; CPU and TPU are
+        "accumulate_steps": 1,  # micro-batches of a batch, for less memory
+        "deterministic": False,  # matters on a GPU; CPU and TPU always are
         "init_from": "",  # workdir of a run to take the networks from
     },
     "parallel": {
@@ -97,8 +101,8 @@ TENSORFLOW = {
 PAPER = {"generator": rmsprop(5e-5), "critic": rmsprop(5e-5)}
 
 VARIANTS: dict[str, dict[str, dict]] = {
-    # Tutorial 10: 579,728 and 533,505 parameters, on MNIST in [-1, 1]. It leaves open
-    # the optimizer (here the paper's), the batch and the number of latents.
+    # Tutorial 10: 579,728 and 533,505 parameters, on MNIST in [-1, 1]. It says
+    # nothing of the optimizer (here the paper's), the batch and the number of latents.
     "tutorial": {
         "gan": {"latent_size": 100, "critic_start": False, "clip": 0.01},
         "generator": {

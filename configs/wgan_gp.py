@@ -32,12 +32,13 @@ BASE = {
         "penalty_weight": 10.0,
         "penalty_target": 1.0,  # of the gradient's norm
         "penalty_one_sided": False,  # appendix C
-        "penalty_noise_variance": 10.0,  # dragan's c alone
-        "drift_weight": 0.0,  # 0.001 in Progressive GAN
         "conditional": False,
-        "critic_classifier_weight": 1.0,  # conditional alone
-        "generator_classifier_weight": 0.1,  # conditional alone
+        "critic_classifier_weight": 1.0,  # used only with conditional
+        "generator_classifier_weight": 0.1,  # used only with conditional
         "generator_batch_multiple": 1,
+        # Beyond the paper:
+        "penalty_noise_variance": 10.0,  # dragan's c
+        "drift_weight": 0.0,  # 0.001 in Progressive GAN
         "ema_decay": 0.0,  # 0.999 or more keeps a moving average for samples
         "sample_batch_norm": "batch",  # the authors'; or running
     },
@@ -61,15 +62,17 @@ BASE = {
     },
     "data": {
         "name": "digits",
+        "batch_size": 64,  # of a critic step, over all devices
+        "value_range": "symmetric",  # [-1, 1]; unit is [0, 1]; or dequantized
+        # Beyond the paper:
         "dir": "",
         "image_size": 0,  # 0 = as the data has it
         "channels": 0,  # 0 = as the data has them
-        "batch_size": 64,  # of a critic step, over all devices
-        "value_range": "symmetric",  # [-1, 1]; unit is [0, 1]; or dequantized
         "cache": "auto",  # in memory when small; or memory, none
     },
     "train": {
         "num_steps": 4000,  # generator updates
+        # Beyond the paper:
         "num_epochs": 0,  # instead of num_steps, which is then 0
         "log_steps": 50,
         "sample_steps": 500,
@@ -78,8 +81,8 @@ BASE = {
         "seed": 0,
         "precision": "float32",  # or tf32, bfloat16; the penalty is float32 at least
         "steps_per_call": 10,
-        "accumulate_steps": 1,  # parts of a batch, one by one: less memory
-        "deterministic": False,  # GPU alone; CPU and TPU are
+        "accumulate_steps": 1,  # micro-batches of a batch, for less memory
+        "deterministic": False,  # matters on a GPU; CPU and TPU always are
         "init_from": "",  # workdir of a run to take the networks from
     },
     "parallel": {
@@ -92,8 +95,8 @@ BASE = {
 LONG = {"log_steps": 100, "sample_steps": 1000, "checkpoint_steps": 1000}
 
 VARIANTS: dict[str, dict[str, dict]] = {
-    # Tutorial 11: 247,440 and 233,985 parameters, on MNIST in [-1, 1]. It leaves open
-    # the batch.
+    # Tutorial 11: 247,440 and 233,985 parameters, on MNIST in [-1, 1]. It says
+    # nothing of the batch.
     "tutorial": {
         "gan": {"latent_size": 100},
         "generator": {
@@ -116,8 +119,8 @@ VARIANTS: dict[str, dict[str, dict]] = {
         "data": {"name": "tfds:mnist"},
         "train": LONG | {"num_steps": 20_000},
     },
-    # Tutorial 10 with its penalty: 579,728 and 533,505 parameters. It leaves open the
-    # optimizer (here gan_mnist.py's), the batch and the number of latents.
+    # Tutorial 10 with its penalty: 579,728 and 533,505 parameters. It says nothing
+    # of the optimizer (here gan_mnist.py's), the batch and the number of latents.
     "tutorial10": {
         "gan": {"latent_size": 100},
         "generator": {

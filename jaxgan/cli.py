@@ -1,4 +1,4 @@
-"""What every verb shares: flags, exit codes, one-line errors."""
+"""Flags, exit codes and one-line errors: what the commands share."""
 
 import os
 import runpy
@@ -12,21 +12,25 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from jaxgan.errors import UserError, unknown
-from jaxgan.experiment import variants as configs
+from jaxgan.experiment import Experiment, build
+from jaxgan.experiment.schema import help_lines
+from jaxgan.experiment.variants import flatten
 from jaxgan.files import storage
 from jaxgan.train import TrainingFailed
 from jaxgan.workdir.checkpoint_manager import SaveFailed, is_full
 
 Define = Callable[[flags.FlagValues], None]
-Verb = Callable[[flags.FlagValues], int]
+Command = Callable[[flags.FlagValues], int]
 HELP = {"--help", "-help", "-h"}
 
 
-def run(verb: Verb, define: Define, about: str, argv: Sequence[str] | None) -> int:
-    """Parse `argv` (default: the process's) and run a verb; returns its exit code.
+def run(
+    command: Command, define: Define, about: str, argv: Sequence[str] | None
+) -> int:
+    """Parse `argv` (default: the process's) and run a command; returns its exit code.
 
-    0 done, 2 the user's mistake, 1 training or a file system failed; the last two
-    print one line `jaxgan: error: ...` on stderr and no traceback.
+    0 done; 2 the user's mistake; 1 training or a file system failed. The last two print
+    one line `jaxgan: error: ...` on stderr, and no traceback.
     """
     # Orbax logs the traceback of an error that it raises as well.
     logging.set_verbosity(logging.FATAL)
@@ -36,53 +40,54 @@ def run(verb: Verb, define: Define, about: str, argv: Sequence[str] | None) -> i
     if HELP & set(arguments):
         print(help_text(values, about))
         return 0
-    return exit_code(lambda: verb(parsed(values, arguments)))
+    return exit_code(lambda: command(parse_flags(values, arguments)))
 
 
 def run_with_config(
-    verb: Callable[[flags.FlagValues, ConfigDict, str], int],
+    command: Callable[[flags.FlagValues, Experiment, str], int],
     define: Define,
     about: str,
     argv: Sequence[str] | None,
 ) -> int:
-    """Run a verb that takes `--config`: verb(flags, config, the run's name)."""
+    """Run a command that takes `--config`: command(flags, experiment, run's name)."""
 
-    def configured(values: flags.FlagValues) -> int:
-        return verb(values, config, name)
+    def with_experiment(values: flags.FlagValues) -> int:
+        return command(values, build(config), name)
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     if HELP & set(arguments):
-        return run(configured, define, about, arguments)
+        lines = [about.strip(), "", "Fields of the config:", *help_lines()]
+        return run(with_experiment, define, "\n".join(lines), arguments)
     try:
-        config, name, left = config_and_name(arguments)
+        config, name, rest = parse_config(arguments)
     except UserError as error:
-        return failed(str(error), 2)
-    return run(configured, define, about, left)
+        return print_error(str(error), 2)
+    return run(with_experiment, define, about, rest)
 
 
 def exit_code(work: Callable[[], int]) -> int:
-    """Return what `work` returns, or the exit code of the error it ends with."""
+    """Return what `work` returns, or the exit code of the error that it raises."""
     try:
         return work()
     except UserError as error:
-        return failed(str(error), 2)
+        return print_error(str(error), 2)
     except (TrainingFailed, SaveFailed, storage.WriteFailed) as error:
-        return failed(str(error), 1)
+        return print_error(str(error), 1)
     except KeyboardInterrupt:
-        return failed("stopped by SIGINT", 130)
+        return print_error("stopped by SIGINT", 130)
     except OSError as error:
         if error.errno is None:
             raise
         where = f"{error.filename}: " if error.filename else ""
         kept = "; what was saved before is kept" if is_full(error) else ""
-        return failed(f"{where}{os.strerror(error.errno)}{kept}", 1)
+        return print_error(f"{where}{os.strerror(error.errno)}{kept}", 1)
 
 
-def end(main: Callable[[], int]) -> NoReturn:
-    """End this process with the exit code of `main`, at once after an error.
+def exit_process(main: Callable[[], int]) -> NoReturn:
+    """Exit this process with the code of `main`; at once after an error.
 
-    At its exit Python would wait for Orbax's threads, which may wait minutes for a
-    save that failed, and JAX for other processes, which may be gone.
+    At a normal exit Python waits for Orbax's threads, which may take minutes over a
+    save that failed, and JAX waits for other processes, which may be gone.
     """
     try:
         code = main()
@@ -96,14 +101,14 @@ def end(main: Callable[[], int]) -> NoReturn:
     sys.exit(code)
 
 
-def failed(message: str, code: int) -> int:
+def print_error(message: str, code: int) -> int:
     """Print the error's one line and return the exit code."""
     print(f"jaxgan: error: {' '.join(message.split())}", file=sys.stderr)
     return code
 
 
-def parsed(values: flags.FlagValues, arguments: list[str]) -> flags.FlagValues:
-    """Return the flags with `arguments` parsed; raises UserError for what is wrong."""
+def parse_flags(values: flags.FlagValues, arguments: list[str]) -> flags.FlagValues:
+    """Return the flags with `arguments` parsed; raises UserError for a wrong one."""
     try:
         left = values(["jaxgan", *arguments])
     except flags.Error as error:
@@ -113,8 +118,8 @@ def parsed(values: flags.FlagValues, arguments: list[str]) -> flags.FlagValues:
     return values
 
 
-def workdir(text: str | None) -> Path:
-    """Return the folder of `--workdir`; raises UserError where it is none."""
+def parse_workdir(text: str | None) -> Path:
+    """Return the folder that `--workdir` names; raises UserError for a wrong one."""
     if not text:
         raise UserError("--workdir: needed, the folder of a run")
     if "://" in text and not text.startswith("gs://"):
@@ -123,7 +128,7 @@ def workdir(text: str | None) -> Path:
 
 
 def help_text(values: flags.FlagValues, about: str) -> str:
-    """Return what the verb does, and a line for each flag with its default."""
+    """Return what a command does, and a line for each flag with its default."""
     lines = [about.strip(), "", "Flags:"]
     for name in sorted(values):
         flag = values[name]
@@ -132,32 +137,32 @@ def help_text(values: flags.FlagValues, about: str) -> str:
     return "\n".join(lines)
 
 
-def config_and_name(arguments: Sequence[str]) -> tuple[ConfigDict, str, list[str]]:
-    """Split off `--config=FILE[:VARIANT]` and its overrides from the arguments.
+def parse_config(arguments: Sequence[str]) -> tuple[ConfigDict, str, list[str]]:
+    """Take `--config=FILE[:VARIANT]` and its overrides out of the arguments.
 
     Returns:
-        The config with all overrides, the run's name `NAME[-VARIANT]`, and the
-        arguments that are left.
+        The config with all overrides, the run's name `NAME[-VARIANT]`, and the other
+        arguments.
 
     Raises:
         UserError: no or an unreadable config, an unknown field, a bad value.
     """
-    chosen, overrides, left = None, [], []
-    waiting = iter(arguments)
-    for argument in waiting:
+    chosen, overrides, rest = None, [], []
+    remaining = iter(arguments)
+    for argument in remaining:
         name, equals, value = argument.lstrip("-").partition("=")
         if name == "config" and argument.startswith("-"):
-            chosen = value if equals else next(waiting, "")
+            chosen = value if equals else next(remaining, "")
         elif name.removeprefix("no").startswith("config."):
             overrides.append(argument)
         else:
-            left.append(argument)
+            rest.append(argument)
     if not chosen:
         raise UserError("--config: needed, for example --config=configs/wgan_gp.py")
     path, _, variant = chosen.partition(":")
     config = override(load_config(path, variant), overrides)
     name = Path(path).stem + (f"-{variant}" if variant else "")
-    return config, name.replace("/", "_"), left
+    return config, name.replace("/", "_"), rest
 
 
 def load_config(path: str, variant: str) -> ConfigDict:
@@ -178,7 +183,7 @@ def load_config(path: str, variant: str) -> ConfigDict:
 
 def override(config: ConfigDict, overrides: list[str]) -> ConfigDict:
     """Return the config with `--config.FIELD=VALUE` applied; raises UserError."""
-    fields = configs.flatten(config)
+    fields = flatten(config)
     for argument in overrides:
         name = argument.lstrip("-").partition("=")[0].removeprefix("no")
         field = name.removeprefix("config.")
@@ -188,4 +193,4 @@ def override(config: ConfigDict, overrides: list[str]) -> ConfigDict:
     config_flags.DEFINE_config_dict(
         "config", config, flag_values=values, sys_argv=["jaxgan", *overrides]
     )
-    return parsed(values, overrides).config
+    return parse_flags(values, overrides).config

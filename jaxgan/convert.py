@@ -1,8 +1,9 @@
 """Convert weights: `python -m jaxgan.convert --input=G.pth --output=G.safetensors`.
 
-From the official PyTorch code's .pth files (of any year; no PyTorch is needed) to
-.safetensors, whose metadata holds the network's definition, and back; or from a run:
-`--input=WORKDIR --network=a2b`. Upstream's G_A, G_B, D_A and D_B are a2b, b2a, b and a.
+Converts .pth files of the official PyTorch code (of any year; PyTorch is not needed) to
+.safetensors, whose metadata holds the network's definition, and back. Also converts a
+network of a run: `--input=WORKDIR --network=a2b`. The names of the official code are
+G_A (here a2b), G_B (b2a), D_A (b) and D_B (a).
 """
 
 import os
@@ -15,11 +16,11 @@ from absl import flags
 
 
 def define(values: flags.FlagValues) -> None:
-    """Define the verb's flags."""
+    """Define the command's flags."""
     flags.DEFINE_string(
         "input",
         None,
-        "FILE.pth, FILE.safetensors, or the workdir of a CycleGAN's run",
+        "FILE.pth, FILE.safetensors, or the workdir of a CycleGAN run",
         flag_values=values,
     )
     flags.DEFINE_string(
@@ -28,39 +29,40 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "network",
         None,
-        "of a workdir: a2b, b2a (their moving average where one is kept), a or b",
+        "with a workdir: a2b, b2a (the moving average if the run keeps one), a or b",
         flag_values=values,
     )
     flags.DEFINE_integer(
-        "step", None, "of a workdir: step of the checkpoint; the newest if not given",
+        "step", None, "with a workdir: step of the checkpoint; the newest if not given",
         flag_values=values, lower_bound=0,
     )  # fmt: skip
     flags.DEFINE_string(
         "padding",
         None,
-        "replicate: of a ResNet in FILE.pth, whose keys do not tell it from reflect",
+        "replicate or reflect: padding of a ResNet in FILE.pth, which its keys do not "
+        "tell",
         flag_values=values,
     )
 
 
-def verb(values: flags.FlagValues) -> int:
+def command(values: flags.FlagValues) -> int:
     """Read, convert and write; returns 0."""
     from jaxgan.weights import official_networks
 
     source, target = paths(values)
     if source.is_dir():
-        variables, about = of_run(source, values)
+        variables, about = load_from_run(source, values)
     else:
-        variables, about = of_file(source, values)
-    count = write(target, variables, about)
-    words = official_networks.described(about["network"])
+        variables, about = load_from_file(source, values)
+    count = write_network(target, variables, about)
+    words = official_networks.description(about["network"])
     name = f" {about['name']}" if about["name"] else ""
     print(f"jaxgan: {about['player']}{name}, {words}: {count:,} parameters in {target}")
     return 0
 
 
 def paths(values: flags.FlagValues) -> tuple[Path, Path]:
-    """Return where to read and where to write; raises UserError."""
+    """Return the paths to read and to write, checked; raises UserError."""
     from jaxgan.errors import UserError
     from jaxgan.files import storage
 
@@ -85,8 +87,10 @@ def paths(values: flags.FlagValues) -> tuple[Path, Path]:
     return source, target
 
 
-def of_run(workdir: Path, values: flags.FlagValues) -> tuple[Any, dict[str, Any]]:
-    """Return a network of a run and what it is; raises UserError."""
+def load_from_run(
+    workdir: Path, values: flags.FlagValues
+) -> tuple[Any, dict[str, Any]]:
+    """Return (variables, about) of a network of a run; raises UserError."""
     from jaxgan.errors import UserError
     from jaxgan.inference import trained
     from jaxgan.weights.network_files import NAMES
@@ -102,8 +106,8 @@ def of_run(workdir: Path, values: flags.FlagValues) -> tuple[Any, dict[str, Any]
     return variables, about
 
 
-def of_file(path: Path, values: flags.FlagValues) -> tuple[Any, dict[str, Any]]:
-    """Return the network in a file and what it is; raises UserError."""
+def load_from_file(path: Path, values: flags.FlagValues) -> tuple[Any, dict[str, Any]]:
+    """Return (variables, about) of the network in a file; raises UserError."""
     from jaxgan.errors import UserError, unknown
     from jaxgan.weights import network_files, official_networks
 
@@ -115,26 +119,27 @@ def of_file(path: Path, values: flags.FlagValues) -> tuple[Any, dict[str, Any]]:
             )
     variables, about = network_files.load(path)
     network = about["network"]
+    assumed = path.suffix != ".safetensors" and official_networks.padding_is_assumed(
+        network
+    )
     if values.padding:
         if values.padding not in ("reflect", "replicate"):
             raise unknown("--padding", values.padding, ("reflect", "replicate"))
-        if path.suffix == ".safetensors" or not official_networks.padding_assumed(
-            network
-        ):
+        if not assumed:
             raise UserError(
                 f"--padding = {values.padding}: {path} leaves no choice of it"
             )
         network["padding"] = values.padding
-    elif path.suffix != ".safetensors" and official_networks.padding_assumed(network):
+    elif assumed:
         print(
-            "jaxgan: padding reflect assumed, upstream's default; a network trained "
+            "jaxgan: padding reflect assumed, the official default; a network trained "
             "with replicate has the same keys: give --padding=replicate"
         )
     return variables, about
 
 
-def write(path: Path, variables: Any, about: dict[str, Any]) -> int:
-    """Write a network, all or nothing; returns its number of parameters."""
+def write_network(path: Path, variables: Any, about: dict[str, Any]) -> int:
+    """Write a network to a file, all or nothing; returns its number of parameters."""
     import jax
 
     from jaxgan.weights import network_files, official_networks, torch_files
@@ -157,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Convert weights; returns the exit code."""
     from jaxgan import cli
 
-    return cli.run(verb, define, __doc__ or "", argv)
+    return cli.run(command, define, __doc__ or "", argv)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Errors that are the user's to mend: one line, no traceback, exit code 2."""
+"""Errors that the user can mend: one line, no traceback, exit code 2."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """The user's mistake; the message names the field or file, the value and the cure.
+    """A mistake of the user; its message names the field or file, the value, the cure.
 
-    Verbs print it as one line, `jaxgan: error: ...`, and exit with code 2.
+    Commands print it as one line, `jaxgan: error: ...`, and exit with code 2.
     """
 
 

@@ -15,7 +15,7 @@ from absl import flags
 
 
 def define(values: flags.FlagValues) -> None:
-    """Define the verb's flags."""
+    """Define the command's flags."""
     flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
     flags.DEFINE_string(
         "step",
@@ -44,36 +44,34 @@ def define(values: flags.FlagValues) -> None:
     )
 
 
-def verb(values: flags.FlagValues) -> int:
+def command(values: flags.FlagValues) -> int:
     """Score, print and append; returns 0."""
     import json
 
     from jaxgan import cli
     from jaxgan.errors import UserError
     from jaxgan.files import storage
-    from jaxgan.inference import sampling, scores
+    from jaxgan.inference import drawing, scores
 
-    workdir = cli.workdir(values.workdir)
+    workdir = cli.parse_workdir(values.workdir)
     examples, rows = None, []
-    for step in chosen_steps(workdir, values.step):
-        run = sampling.load_run(workdir, step)
-        if values.data_dir:
-            run.config.data.dir = values.data_dir
-        names = values.metrics or scores.names_for(run.config)
+    for step in parse_steps(workdir, values.step):
+        run = drawing.load_run(workdir, step)
+        names = values.metrics or scores.admitted_scores(run.experiment)
         if not names:
             raise UserError(
-                f"--workdir = {workdir}: no score for {run.config.gan.name} on "
-                f"{run.config.data.name}, where the truth is not known"
+                f"--workdir = {workdir}: no score for {run.experiment.gan_name} on "
+                f"{run.experiment.data_name}, where the truth is not known"
             )
-        examples = examples or scores.examples(run.config)
-        rows.append(scores.score(run, names, values.num_samples, examples))
+        examples = examples or run.experiment.load_data(values.data_dir)
+        rows.append(scores.score_run(run, names, values.num_samples, examples))
         storage.append(workdir / "evaluation.jsonl", json.dumps(rows[-1]) + "\n")
-    print(table(rows))
+    print(format_table(rows))
     return 0
 
 
-def chosen_steps(workdir: Path, text: str | None) -> list[int | None]:
-    """Return the checkpoints that `--step` names; None is the newest sound one."""
+def parse_steps(workdir: Path, text: str | None) -> list[int | None]:
+    """Return the steps that `--step` names; None is that of the newest sound one."""
     from jaxgan.errors import UserError
     from jaxgan.workdir import checkpoint_files
 
@@ -86,8 +84,8 @@ def chosen_steps(workdir: Path, text: str | None) -> list[int | None]:
     return [int(text)]
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows as aligned text, their keys as the heading."""
+def format_table(rows: list[dict[str, Any]]) -> str:
+    """Return rows as aligned text, with their keys as the heading."""
     texts = [[*rows[0]]] + [
         [f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()]
         for row in rows
@@ -103,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Score a run; returns the exit code."""
     from jaxgan import cli
 
-    return cli.run(verb, define, __doc__ or "", argv)
+    return cli.run(command, define, __doc__ or "", argv)
 
 
 if __name__ == "__main__":

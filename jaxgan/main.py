@@ -6,14 +6,16 @@ config is changed with `--config.SECTION.FIELD=VALUE`, a variant of it chosen wi
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
-from ml_collections import ConfigDict
+
+if TYPE_CHECKING:
+    from jaxgan.experiment import Experiment
 
 
 def define(values: flags.FlagValues) -> None:
-    """Define the verb's flags."""
+    """Define the command's flags."""
     flags.DEFINE_string(
         "config",
         None,
@@ -64,14 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train, or say what would be trained; returns the exit code."""
     from jaxgan import cli
 
-    return cli.run_with_config(verb, define, __doc__ or "", argv)
+    return cli.run_with_config(command, define, __doc__ or "", argv)
 
 
-def verb(values: flags.FlagValues, config: ConfigDict, name: str) -> int:
-    """Train the config in `runs/NAME` or in --workdir; returns the exit code."""
+def command(values: flags.FlagValues, experiment: "Experiment", name: str) -> int:
+    """Train in --workdir, by default `runs/NAME`; returns the exit code."""
     from jaxgan import cli
     from jaxgan.errors import UserError
-    from jaxgan.experiment import schema
     from jaxgan.experiment.describe import describe
     from jaxgan.files import storage
     from jaxgan.runtime import devices, precision
@@ -79,24 +80,24 @@ def verb(values: flags.FlagValues, config: ConfigDict, name: str) -> int:
     from jaxgan.train import train
     from jaxgan.workdir.startup import check_same_command
 
-    schema.check(config)
-    precision.configure(config.train.precision, config.train.deterministic)
+    # Before the first computation, which would fix both.
+    precision.configure(experiment.precision, experiment.deterministic)
     if values.dry_run:
-        print(describe(config))
+        print(describe(experiment))
         return 0
     text = values.workdir or f"runs/{name}"
-    workdir = cli.workdir(text)
+    workdir = cli.parse_workdir(text)
     if values.profile and storage.is_remote(workdir):
         raise UserError(f"--profile: needs a --workdir of this machine, not {text}")
-    with join(place(values), config.parallel.wait_seconds) as link:
-        check_same_command(config, text, link)
-        code = train(config, workdir, values.profile, link)
+    with join(place(values), experiment.wait_seconds) as link:
+        check_same_command(experiment.fields, text, link)
+        code = train(experiment, workdir, values.profile, link)
         devices.stop(link)
         return code
 
 
 def place(values: flags.FlagValues) -> Any:
-    """Return where this process stands among several, None where it is the only one.
+    """Return this process's place among several, None where it is the only one.
 
     Raises:
         UserError: some of the three flags are missing, or do not fit.
@@ -124,4 +125,4 @@ def place(values: flags.FlagValues) -> Any:
 if __name__ == "__main__":
     from jaxgan import cli
 
-    cli.end(main)
+    cli.exit_process(main)

@@ -1,14 +1,13 @@
-"""Penalties on the critic's input gradient: (score, key, real, fake) -> scalar.
+"""Penalties on the critic's gradient with respect to its input.
 
-`score` maps examples [b, ...] to scores [b]; each score must depend on its own
-example alone (`assert_examples_independent`), because the gradients of all examples
-are taken at once as the gradient of the scores' sum. A penalty returns its value
-before weighting, and the mean norm of the gradients it looked at. Random draws belong
-to the examples by their `index` in the global batch, int32 [b]; 0, 1, ... by default.
+A penalty is `(score, key, real, fake) -> Penalty`. `score` maps examples [b, ...] to
+scores [b]; it closes over the critic's parameters, so that a penalty can be tested in
+closed form with `lambda x: x @ w`, without a network. Each score must depend only on
+its own example (`assert_examples_independent`). `index` int32 [b] is the examples'
+numbers in the global batch, by which random draws are made; 0, 1, ... by default.
 
-The arithmetic is float32 at least, at matmul precision `highest`, whatever the
-precision outside: lower precision makes the second-order gradient useless
-(users.md section 6, item 4). float64 stays float64.
+All arithmetic is float32 at least, and float64 where the examples are, whatever the
+precision outside.
 """
 
 from collections.abc import Callable
@@ -28,29 +27,46 @@ Index = Int[Array, " b"]
 
 
 class Penalty(NamedTuple):
-    """A penalty's value [] before weighting, and the mean gradient norm []."""
+    """What a penalty returns.
+
+    Attributes:
+        value: the penalty [], >= 0, before it is weighted; a term of the critic's
+            loss, which is minimised.
+        gradient_norm: the mean norm [] of the gradients that it looked at, a metric.
+    """
 
     value: Float[Array, ""]
     gradient_norm: Float[Array, ""]
 
 
 def gradient_norms(score: Score, examples: Examples) -> Float[Array, " b"]:
-    """Return ||grad_x D(x)||_2 for each example, over all axes but the first.
+    """Return ||grad_x D(x)||_2 of each example [b], over all axes but the first.
 
-    The gradient of the norm at a zero gradient is taken as zero, where the plain
-    square root gives NaN.
+    `examples` is [b, ...]. The gradient of the norm at a zero gradient is zero.
     """
+    # The square root's derivative is infinite at 0, which a zero-initialised output
+    # layer reaches, and 0 * inf is NaN. The inner `where` keeps the infinity out of
+    # the branch that is not taken, where the backward pass would meet it as well. An
+    # eps in the root would move the norms: compare_gan's 1e-4 makes 0.01 of 0.
     squares = squared_gradient_norms(score, examples)
     positive = squares > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1.0)), 0.0)
 
 
 def squared_gradient_norms(score: Score, examples: Examples) -> Float[Array, " b"]:
-    """Return ||grad_x D(x)||_2^2 for each example, over all axes but the first."""
-    examples = at_least_float32(examples)
+    """Return ||grad_x D(x)||_2^2 of each example [b], over all axes but the first."""
+    examples = promote_to_float32(examples)
+    # GPUs and TPUs multiply float32 matrices in TF32 or bfloat16 by default. The
+    # penalty is trained through the gradient of a gradient, which such rounding makes
+    # useless: in float16, StudioGAN's turns to NaN after about 1,500 steps (its issue
+    # 175; docs/papers.md, "Penalties").
     with jax.default_matmul_precision("highest"):
+        # Score i depends only on example i, so row i of the sum's gradient is its
+        # gradient. A vmap of the gradient would hide a critic that mixes examples.
         gradients = jax.grad(lambda x: jnp.sum(score(x)))(examples)
-    gradients = at_least_float32(gradients)
+    gradients = promote_to_float32(gradients)
+    # Public code that takes one axis of images, or one norm over the whole batch, has
+    # another penalty than the paper's.
     return jnp.sum(jnp.square(gradients), axis=tuple(range(1, gradients.ndim)))
 
 
@@ -66,15 +82,26 @@ def gradient_penalty(
 ) -> Penalty:
     """Return E (||grad D(x')||_2 / target - 1)^2 at x' = e x + (1 - e) G(z).
 
-    WGAN-GP (arXiv 1704.00028) equation 3 and Algorithm 1: one e ~ U[0, 1] for each
-    example. `one_sided` takes max(0, ||.|| / target - 1)^2 (its appendix C).
+    WGAN-GP (arXiv 1704.00028) equation 3 and Algorithm 1, with one e ~ U[0, 1] for
+    each example. `one_sided` takes max(0, ||.|| / target - 1)^2 (its appendix C).
+
+    Args:
+        score: examples [b, ...] -> scores [b].
+        key: of this critic step.
+        real: x [b, ...]. The penalty depends on the range of its values.
+        fake: G(z) [b, ...].
+        target: the norm without a penalty, > 0; 1 in the paper.
+        one_sided: whether norms below `target` cost nothing.
+        index: numbers [b] of the examples in the global batch.
     """
-    index = numbers(real) if index is None else index
-    epsilon = keys.draw(jax.random.uniform, key, keys.INTERPOLATION, index)
-    real, fake = at_least_float32(real), at_least_float32(fake)
+    index = example_indices(real) if index is None else index
+    epsilon = keys.draw_per_example(jax.random.uniform, key, keys.INTERPOLATION, index)
+    real, fake = promote_to_float32(real), promote_to_float32(fake)
+    # [b, 1, ...]: one for each example. Public code with one for the whole batch
+    # samples fewer lines; one for each pixel would leave the line between two images.
     epsilon = epsilon.astype(real.dtype).reshape((-1,) + (1,) * (real.ndim - 1))
     norms = gradient_norms(score, epsilon * real + (1 - epsilon) * fake)
-    return distance_to_target(norms, target, one_sided)
+    return norm_penalty(norms, target, one_sided)
 
 
 def dragan(
@@ -90,21 +117,24 @@ def dragan(
 ) -> Penalty:
     """Return E (||grad D(x + d)||_2 / target - 1)^2, d ~ N(0, noise_variance I).
 
-    DRAGAN (arXiv 1705.07215v5) equation 1, with the paper's Gaussian noise of
-    covariance c I (c ~ 10, weight ~ 10, target 1 there) around real examples; not the
-    0.5 std U[0, 1) of its first code, which the authors call outdated
-    (kodalinaveen3/DRAGAN issue 6). `fake` is not looked at.
+    DRAGAN (arXiv 1705.07215v5) equation 1. There the covariance c I has c ~ 10, the
+    weight is ~ 10 and the target 1.
+
+    Args: as `gradient_penalty`'s, but that `fake` is not used, and `noise_variance` is
+        c, >= 0, in squared units of the examples.
     """
     del fake
-    real = at_least_float32(real)
-    noise = keys.draw(
+    real = promote_to_float32(real)
+    # The paper's Gaussian noise, not the 0.5 std U[0, 1) of its first code, which the
+    # authors call outdated (kodalinaveen3/DRAGAN issue 6).
+    noise = keys.draw_per_example(
         lambda k: jax.random.normal(k, real.shape[1:], real.dtype),
         key,
         keys.NOISE,
-        numbers(real) if index is None else index,
+        example_indices(real) if index is None else index,
     )
     norms = gradient_norms(score, real + jnp.sqrt(noise_variance) * noise)
-    return distance_to_target(norms, target, one_sided)
+    return norm_penalty(norms, target, one_sided)
 
 
 def r1(
@@ -115,42 +145,47 @@ def r1(
     *,
     index: Index | None = None,
 ) -> Penalty:
-    """Return E ||grad D(x)||_2^2 / 2 at real examples.
+    """Return E ||grad D(x)||_2^2 / 2 at real examples [b, ...].
 
     Mescheder et al. (arXiv 1801.04406) equation 9; the weight is their gamma.
-    `key`, `fake` and `index` are not looked at.
+    `key`, `fake` and `index` are not used: nothing is drawn.
     """
     del key, fake, index
     squares = squared_gradient_norms(score, real)
+    # This root needs no guard at 0: it is a metric, which nothing differentiates.
     return Penalty(jnp.mean(squares) / 2, jnp.mean(jnp.sqrt(squares)))
 
 
-def distance_to_target(
-    norms: Float[Array, " b"], target: float, one_sided: bool
-) -> Penalty:
-    """Return E (norm / target - 1)^2, of norms above the target alone if one-sided."""
+def norm_penalty(norms: Float[Array, " b"], target: float, one_sided: bool) -> Penalty:
+    """Return E (norm / target - 1)^2, only of norms above the target if one-sided."""
     distance = norms / target - 1
     if one_sided:
         distance = jnp.maximum(distance, 0)
     return Penalty(jnp.mean(jnp.square(distance)), jnp.mean(norms))
 
 
-def numbers(examples: Examples) -> Index:
-    """Return 0, 1, ... for the examples of a whole batch."""
+def example_indices(examples: Examples) -> Index:
+    """Return 0, 1, ..., b - 1 int32 [b] for a whole batch of examples [b, ...]."""
     return jnp.arange(examples.shape[0])
 
 
-def at_least_float32(x: Array) -> Array:
-    """Return `x` in float32, or in float64 where it is float64."""
+def promote_to_float32(x: Array) -> Array:
+    """Return `x` in float32, or in float64 where it is float64; the same shape."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def assert_examples_independent(score: Score, examples: Examples) -> None:
-    """Raise UserError where a score depends on another example of the batch.
+    """Check that a score depends on no other example of the batch.
 
-    Looks at d(score 0)/d(examples 1, 2, ...), which must be exactly zero: for such
-    critics (BatchNorm, minibatch statistics) the gradient of one example's score is
-    not defined by that example, and the penalty is not the paper's (section 4).
+    With BatchNorm or minibatch statistics, the gradient of one example's score is not
+    defined by that example, and the penalty is not the paper's (WGAN-GP, section 4).
+
+    Args:
+        score: examples [b, ...] -> scores [b].
+        examples: [b, ...], at least two.
+
+    Raises:
+        UserError: d(score 0)/d(examples 1, 2, ...) is not exactly zero.
     """
     others = jax.jit(jax.grad(lambda x: score(x)[0]))(examples)[1:]
     if bool(jnp.any(others != 0)):

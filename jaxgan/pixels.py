@@ -1,4 +1,7 @@
-"""Images between uint8 at the edges and floats inside."""
+"""Pixel values: uint8 in files and batches, floats in the networks.
+
+Batches reach the device as uint8, a quarter of float32's bytes.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -10,16 +13,24 @@ from jaxgan.types import Array, Key
 VALUE_RANGES = ("symmetric", "unit", "dequantized")
 
 
-def decode(
+def to_floats(
     images: Array, value_range: str, key: Key, index: Array | None = None
 ) -> Array:
-    """Return uint8 images [b, h, w, c] as floats; floats (points) pass unchanged.
+    """Return uint8 images [b, h, w, c] as floats of the same shape.
 
-    `symmetric` is x / 127.5 - 1 in [-1, 1]; `unit` is x / 255 in [0, 1] (igul222's
-    gan_mnist.py); `dequantized` is 2 (x / 256 - 1/2) + U[0, 1/128) in [-1, 1), one
-    draw a pixel (igul222's gan_cifar_resnet.py), which needs the `index` of the
-    examples, int32 [b]. The penalty depends on the range.
+    Floats (the points of the toy sets) pass unchanged.
+
+    Args:
+        images: uint8 [b, h, w, c], or floats [b, ...].
+        value_range: 'symmetric', x / 127.5 - 1 in [-1, 1]; 'unit', x / 255 in [0, 1];
+            'dequantized', 2 (x / 256 - 1/2) + U[0, 1/128) in [-1, 1).
+        key: of the turn; only 'dequantized' uses it.
+        index: numbers int32 [b] of the examples in the global batch; only
+            'dequantized' needs it.
     """
+    # The gradient penalty depends on the range, so each recipe keeps its authors'
+    # (igul222/improved_wgan_training): 'unit' in gan_mnist.py, 'dequantized' in
+    # gan_cifar_resnet.py, 'symmetric' elsewhere.
     if jnp.issubdtype(images.dtype, jnp.floating):
         return images.astype(jnp.result_type(float))
     floats = images.astype(jnp.result_type(float))
@@ -28,7 +39,9 @@ def decode(
     if value_range == "unit":
         return floats / 255
     assert index is not None
-    noise = keys.draw(
+    # 1/128 is the width of one of the 256 levels, so the noise fills the gap to the
+    # next one: the critic cannot tell real images by their values being discrete.
+    noise = keys.draw_per_example(
         lambda k: jax.random.uniform(k, images.shape[1:]),
         key,
         keys.DEQUANTIZATION,
@@ -37,12 +50,16 @@ def decode(
     return 2 * (floats / 256 - 0.5) + noise / 128
 
 
-def encode(images: np.ndarray, value_range: str) -> np.ndarray:
-    """Return float images as uint8, rounded to the nearest of `decode`'s values.
+def to_uint8(images: np.ndarray, value_range: str) -> np.ndarray:
+    """Return float images [..., h, w, c] as uint8 of the same shape.
 
-    Dequantized images are floored, which undoes `decode` exactly.
+    The nearest level of `to_floats`, which this undoes exactly. Values outside of
+    `value_range` are clipped.
     """
     images = np.asarray(images, np.float32)
+    # Rounded, where igul222's and the official CycleGAN code truncate, which darkens
+    # images by half a level on average. Dequantized ones are floored, because their
+    # noise lies above the level.
     if value_range == "symmetric":
         levels = np.rint((images + 1) * 127.5)
     elif value_range == "unit":

@@ -12,7 +12,7 @@ from absl import flags
 
 
 def define(values: flags.FlagValues) -> None:
-    """Define the verb's flags."""
+    """Define the command's flags."""
     flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
     flags.DEFINE_integer(
         "step", None, "step of the checkpoint; the newest if not given",
@@ -45,24 +45,25 @@ def define(values: flags.FlagValues) -> None:
     )
 
 
-def verb(values: flags.FlagValues) -> int:
+def command(values: flags.FlagValues) -> int:
     """Draw and write the samples; returns 0."""
     from jaxgan import cli
-    from jaxgan.experiment import previews
     from jaxgan.files import storage
-    from jaxgan.inference import sampling
+    from jaxgan.inference import drawing
 
-    workdir = cli.workdir(values.workdir)
-    run = sampling.load_run(workdir, values.step)
+    workdir = cli.parse_workdir(values.workdir)
+    run = drawing.load_run(workdir, values.step)
     run.players()  # refuses a CycleGAN
-    labels = sampling.chosen_labels(run, values.labels, values.num)
+    labels = drawing.parse_labels(run, values.labels, values.num)
     if values.interpolate:
-        drawn, labels = sampling.interpolations(run, labels, values.seed)
+        drawn, labels = drawing.draw_interpolations(run, labels, values.seed)
     else:
-        drawn = previews.draw_many(run.gan, run.state, labels, values.seed)
+        drawn = drawing.draw_samples(run.gan, run.state, labels, values.seed)
     default = workdir / f"samples-{run.step}.png"
     out = storage.checked_path(values.out, "--out") if values.out else default
-    sampling.write(out, run, drawn, labels, columns=8 if values.interpolate else 0)
+    drawing.write_samples(
+        out, run, drawn, labels, columns=8 if values.interpolate else 0
+    )
     print(f"jaxgan: {len(drawn)} samples of step {run.step} in {out}")
     return 0
 
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Draw samples from a checkpoint; returns the exit code."""
     from jaxgan import cli
 
-    return cli.run(verb, define, __doc__ or "", argv)
+    return cli.run(command, define, __doc__ or "", argv)
 
 
 if __name__ == "__main__":

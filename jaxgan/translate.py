@@ -1,28 +1,33 @@
 """Translate images: `python -m jaxgan.translate --workdir=runs/cyclegan --input=photos
 --output=translated --direction=a2b`, or with `--weights=FILE` instead of a workdir.
 
-Images of any size, kind and depth, whole and at full resolution; folders with all their
-subfolders. PNG, TIFF and BMP keep their format, all others become PNG; 16-bit images
-stay 16-bit, gray ones become what the network makes: RGB, if it was trained on colour.
-What is transparent is laid on white, and an orientation tag is followed.
+Images may have any size, format and bit depth, and are translated whole, at full
+resolution; folders are taken with all their subfolders. PNG, TIFF and BMP files keep
+their format, all others become PNG. 16-bit images stay 16-bit. The network decides
+between gray and RGB: if it was trained on colour, gray images become RGB. Transparent
+parts are laid on white, and an orientation tag is applied.
 """
 
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+if TYPE_CHECKING:
+    from jaxgan.inference.generators import Generator
+
 
 def define(values: flags.FlagValues) -> None:
-    """Define the verb's flags."""
+    """Define the command's flags."""
     flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
     flags.DEFINE_string(
         "weights",
         None,
-        "instead of --workdir: a generator's FILE.safetensors, or upstream's FILE.pth",
+        "instead of --workdir: file of a generator, FILE.safetensors, or FILE.pth of "
+        "the official code",
         flag_values=values,
     )
     flags.DEFINE_string("input", None, "image, or folder of them", flag_values=values)
@@ -30,7 +35,7 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "direction",
         None,
-        "a2b or b2a; needed with --workdir, a file of weights holds one alone",
+        "a2b or b2a; needed with --workdir, as a file of weights holds only one",
         flag_values=values,
     )
     flags.DEFINE_integer(
@@ -39,55 +44,59 @@ def define(values: flags.FlagValues) -> None:
     )  # fmt: skip
 
 
-def verb(values: flags.FlagValues) -> int:
-    """Translate the images; returns 0, 2 if not all, or 128 + a signal's number."""
+def command(values: flags.FlagValues) -> int:
+    """Translate the images; returns the exit code.
+
+    0: all were translated; 2: not all; 128 + N: stopped by signal N.
+    """
     from jaxgan import cli
     from jaxgan.files import image_folders
-    from jaxgan.inference import translation
+    from jaxgan.inference import generators
     from jaxgan.runtime.signals import StopSignals
 
-    check(values)
+    check_flags(values)
     given, output = Path(values.input), Path(values.output)
     targets = image_folders.translation_files(given, output, say)
     with StopSignals() as signals:
-        generator = load(values)
-        # Now, rather than after the first image: it may not be allowed.
+        generator = load_generator(values)
+        # Before the first translation, so that a folder that may not be written to is
+        # reported at once.
         output.mkdir(parents=True, exist_ok=True)
         with Progress(len(targets)) as progress:
-            outcome = translation.translate_files(
-                translation.Translation(generator, progress.say),
+            outcome = generators.translate_files(
+                generators.Translator(generator, progress.say),
                 targets,
                 progress.advance,
                 lambda: signals.received != 0,
             )
     for note, paths in outcome.notes.items():
-        say(f"{note}: {listed(paths)}")
+        say(f"{note}: {summary(paths)}")
     say(f"{outcome.done} of {len(targets)} images by {generator.title} in {output}")
     code = 0
     if outcome.failed:
         count = f"{len(outcome.failed)} of {len(targets)} images not translated"
-        code = cli.failed(f"{count}: {'; '.join(outcome.failed)}", 2)
+        code = cli.print_error(f"{count}: {'; '.join(outcome.failed)}", 2)
     if signals.received and outcome.done + len(outcome.failed) < len(targets):
         name = signal.Signals(signals.received).name
-        say(f"stopped by {name}; the same command begins anew")
+        say(f"stopped by {name}; the same command starts from the beginning")
         code = 128 + signals.received
     return code
 
 
-def check(values: flags.FlagValues) -> None:
+def check_flags(values: flags.FlagValues) -> None:
     """Raise UserError for flags that are missing, unknown or contradict one another."""
     from jaxgan import cli
     from jaxgan.errors import UserError
 
     if bool(values.workdir) == bool(values.weights):
         found = "both" if values.workdir else "none"
-        raise UserError(f"--workdir or --weights: needed is one of them, found {found}")
-    if values.workdir and not cli.workdir(values.workdir).is_dir():
+        raise UserError(f"--workdir or --weights: one of them is needed, found {found}")
+    if values.workdir and not cli.parse_workdir(values.workdir).is_dir():
         raise UserError(f"--workdir = {values.workdir}: no such folder")
     if values.weights and Path(values.weights).is_dir():
         raise UserError(
-            f"--weights = {values.weights}: is a folder; must be a file, or given as "
-            "--workdir if a run's"
+            f"--weights = {values.weights}: is a folder; must be a file (the folder "
+            "of a run is given by --workdir)"
         )
     for name in ("input", "output"):
         text = values[name].value
@@ -104,15 +113,15 @@ def check(values: flags.FlagValues) -> None:
         raise UserError(f"--step = {values.step}: belongs to --workdir")
 
 
-def load(values: flags.FlagValues) -> Any:
+def load_generator(values: flags.FlagValues) -> "Generator":
     """Return the generator that the flags name."""
     from jaxgan import cli
-    from jaxgan.inference import translation
+    from jaxgan.inference import generators
 
     if values.workdir:
-        workdir = cli.workdir(values.workdir)
-        return translation.of_run(workdir, values.direction, values.step)
-    return translation.of_weights(Path(values.weights), values.direction)
+        workdir = cli.parse_workdir(values.workdir)
+        return generators.load_from_run(workdir, values.direction, values.step)
+    return generators.load_from_file(Path(values.weights), values.direction)
 
 
 def say(text: str) -> None:
@@ -120,15 +129,15 @@ def say(text: str) -> None:
     print(f"jaxgan: {text}", flush=True)
 
 
-def listed(paths: Sequence[Path]) -> str:
+def summary(paths: Sequence[Path]) -> str:
     """Return 'a.png', or 'a.png and 11 more'."""
     return f"{paths[0]}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
 
 
 class Progress:
-    """A bar on a terminal; a line at every tenth of the images where there is none."""
+    """A bar on a terminal, or else a line after each tenth of the images."""
 
-    def __init__(self, total: int):
+    def __init__(self, total: int) -> None:
         self.total, self.count = total, 0
         self.bar: Any = None
         if sys.stderr.isatty():
@@ -153,7 +162,7 @@ class Progress:
             say(text)
 
     def advance(self) -> None:
-        """Count one image more."""
+        """Count one more image."""
         self.count += 1
         if self.bar is not None:
             self.bar.update()
@@ -165,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Translate images; returns the exit code."""
     from jaxgan import cli
 
-    return cli.run(verb, define, __doc__ or "", argv)
+    return cli.run(command, define, __doc__ or "", argv)
 
 
 if __name__ == "__main__":

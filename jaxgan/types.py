@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
+import optax
 from flax import struct
 
 Array = jax.Array
@@ -15,7 +17,7 @@ Schedule = Callable[[Array], Array]
 
 
 class Network(struct.PyTreeNode):
-    """All that training changes about one player.
+    """All that training changes about one player, generator or critic.
 
     Attributes:
         params: parameters of the player's module.
@@ -35,8 +37,8 @@ class GanState(struct.PyTreeNode):
         step: int32 [], generator updates so far.
         generator: the generator.
         critic: the critic.
-        memory: what a GAN remembers besides its players, by name: 'average', the
-            moving average of the generator; 'pool', CycleGAN's generated images.
+        memory: what a GAN keeps besides its players, by name: 'average', the moving
+            average of the generator; 'pool', CycleGAN's earlier generated images.
     """
 
     step: Array
@@ -45,32 +47,63 @@ class GanState(struct.PyTreeNode):
     memory: dict[str, PyTree] = struct.field(default_factory=dict)
 
 
+class LatentInputs(NamedTuple):
+    """What `Gan.sample` takes of a GAN that draws examples from latents.
+
+    Attributes:
+        labels: int32 [n], one class for each sample; zeros without classes.
+        latents: [n, z], or None to draw them from the key.
+    """
+
+    labels: Array | np.ndarray
+    latents: Array | np.ndarray | None = None
+
+
+class DomainImages(NamedTuple):
+    """What `Gan.sample` and `Gan.evaluate` take of a GAN that translates images.
+
+    Attributes:
+        a: images of domain a, uint8 [n, h, w, c], or floats in [-1, 1].
+        b: images of domain b, likewise.
+        truth_b: what the images `a` look like in domain b, where that is known.
+        truth_a: what the images `b` look like in domain a.
+    """
+
+    a: Array | np.ndarray
+    b: Array | np.ndarray
+    truth_b: Array | np.ndarray | None = None
+    truth_a: Array | np.ndarray | None = None
+
+
 class Gan(NamedTuple):
     """A GAN as pure functions; modules, optimizers and weights are closed over.
 
     Attributes:
-        init: key -> state.
+        init: key -> the state at step 0.
         train_step: (state, batch, key) -> (state, metrics). `key` is the run's; the
-            step folds `state.step` into it. A metric is a scalar, or an array whose
-            elements count alike in a mean (one for each critic step).
-        sample: (state, batch, key) -> images by name. Of a WGAN `batch['label']` is
-            int32 [n], and `batch['latents']` [n, z] replaces the drawn latents; of a
-            CycleGAN the batch has the images 'a' and 'b' to translate.
-        evaluate: (state, batch, key) -> metrics on held-out examples, maybe none.
+            step folds `state.step` into it. A metric is a scalar, or an array with one
+            element for each critic step.
+        sample: (state, inputs, key) -> images by name. `inputs` are LatentInputs or
+            DomainImages, by the GAN's family (`jaxgan.gans`).
+        evaluate: (state, batch, key) -> metrics on held-out examples, {} for none. The
+            batch is {'image', 'label'}, or DomainImages.
     """
 
     init: Callable[[Key], GanState]
     train_step: Callable[[GanState, Batch, Key], tuple[GanState, Metrics]]
-    sample: Callable[[GanState, Batch, Key], dict[str, Array]]
-    evaluate: Callable[[GanState, Batch, Key], Metrics]
+    sample: Callable[[GanState, Any, Key], dict[str, Array]]
+    evaluate: Callable[[GanState, Any, Key], Metrics]
 
 
 class Optimizer(NamedTuple):
     """A gradient transformation, and its learning rate as a function of the step.
 
-    The rate is apart from `tx` because it follows the *generator's* step, also for
-    the critic, which makes `n_critic` updates a step (wgan.md section 8, item 1).
+    The rate is not part of `tx`: an optax schedule inside the critic's `tx` would count
+    the critic's updates, of which a step has n_critic, and a linear decay would reach
+    zero n_critic times too early. `learning_rate` is a function of `GanState.step`,
+    which counts the generator's updates (igul222's gan_cifar_resnet.py feeds both
+    players the same `iteration`).
     """
 
-    tx: Any
+    tx: optax.GradientTransformation
     learning_rate: Schedule

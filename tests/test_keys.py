@@ -9,7 +9,7 @@ KEY = jax.random.key(3)
 
 
 def draw(index, purpose=keys.LATENTS):
-    return keys.draw(jax.random.normal, KEY, purpose, index)
+    return keys.draw_per_example(jax.random.normal, KEY, purpose, index)
 
 
 def test_draws_on_eight_devices_are_those_of_one():

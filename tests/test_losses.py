@@ -1,4 +1,4 @@
-"""Losses against values by hand."""
+"""Losses against values computed by hand."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,14 +22,14 @@ def test_drift_is_the_mean_square_of_real_scores():
     assert losses.drift(REAL) == pytest.approx(35 / 3)
 
 
-def test_classification_against_scipy():
+def test_classifier_cross_entropy_against_scipy():
     logits = np.array([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]], np.float32)
     expected = -np.mean(log_softmax(logits, axis=1)[[0, 1], [2, 0]])
-    found = losses.classification(jnp.array(logits), jnp.array([2, 0]))
+    found = losses.classifier_cross_entropy(jnp.array(logits), jnp.array([2, 0]))
     assert found == pytest.approx(expected, rel=1e-6)
 
 
-def test_least_squares_are_halved_for_the_critic_alone():
+def test_least_squares_are_halved_only_for_the_critic():
     # (REAL - 1)^2 is 0, 4, 16 and FAKE^2 is 0, 1, 16.
     found = losses.least_squares_critic(REAL, FAKE)
     assert found == pytest.approx((20 / 3 + 17 / 3) / 2)
@@ -37,7 +37,7 @@ def test_least_squares_are_halved_for_the_critic_alone():
     assert losses.least_squares_generator(FAKE) == pytest.approx(26 / 3)
 
 
-def test_cross_entropy_is_halved_for_the_critic_alone():
+def test_cross_entropy_is_halved_only_for_the_critic():
     log_real = log_expit(np.array(REAL, float)).mean()
     log_not_fake = log_expit(-np.array(FAKE, float)).mean()
     found = losses.cross_entropy_critic(REAL, FAKE)
@@ -50,12 +50,3 @@ def test_cross_entropy_is_halved_for_the_critic_alone():
 
 def test_mean_absolute_error():
     assert losses.mean_absolute_error(REAL, FAKE) == pytest.approx(12 / 3)
-
-
-def test_psnr_is_the_mean_of_each_images_in_decibels():
-    images = jnp.zeros((2, 1, 2, 1))
-    # Mean squared differences 0.01 and 1, of a range of 2: 400 and 4 times less.
-    others = jnp.array([[0.1, -0.1], [1.0, 1.0]]).reshape(2, 1, 2, 1)
-    expected = (10 * np.log10(400) + 10 * np.log10(4)) / 2
-    assert losses.psnr(images, others) == pytest.approx(expected, rel=1e-6)
-    assert np.isfinite(losses.psnr(images, images))

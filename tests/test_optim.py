@@ -1,5 +1,6 @@
 """Optimizers against the update rules of their frameworks, written out in numpy."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -59,10 +60,20 @@ def test_linear_decay_of_the_cifar_recipe():
         assert schedule(jnp.array(step)) == pytest.approx(expected, rel=1e-6)
 
 
+def test_linear_decay_is_never_negative_when_compiled():
+    steps = np.arange(6000)
+    rates = jax.jit(optim.linear_decay(1e-4, 2000))(jnp.asarray(steps))
+    expected = 1e-4 * np.maximum(0, 1 - steps / 2000)
+    np.testing.assert_allclose(rates, expected, rtol=1e-6, atol=1e-11)
+    assert rates.min() == 0.0
+    # At step 2000 itself a rounding error above 0 may be left.
+    np.testing.assert_array_equal(rates[2001:], 0.0)
+
+
 def test_no_decay_is_constant():
     assert optim.linear_decay(1e-4, 0)(jnp.array(10**6)) == pytest.approx(1e-4)
 
 
 def test_unknown_name():
-    with pytest.raises(UserError, match=r"nearest: rmsprop"):
+    with pytest.raises(UserError, match=r"optimizer.*rmsprob.*nearest: rmsprop"):
         optim.optimizer(name="rmsprob", learning_rate=1.0, b1=0, b2=0, decay_steps=0)

@@ -47,7 +47,7 @@ def test_tf_gans_golden_values(options, expected):
     assert norm == pytest.approx(4.0, rel=1e-6)
 
 
-def test_one_sided_leaves_small_gradients_alone():
+def test_one_sided_costs_nothing_below_the_target():
     score = linear(jnp.full(4, 0.25))  # norm 0.5
     two = penalties.gradient_penalty(score, KEY, *pair((8, 4)))
     one = penalties.gradient_penalty(score, KEY, *pair((8, 4)), one_sided=True)
@@ -89,9 +89,9 @@ def test_epsilon_is_uniform():
     """The gradient of |x|^2 / 2 is x, so norms at (1, 0) are epsilon itself."""
     real, fake = jnp.ones((4096, 1)), jnp.zeros((4096, 1))
     epsilon = jnp.linalg.norm(
-        keys.draw(jax.random.uniform, KEY, keys.INTERPOLATION, jnp.arange(4096))[
-            :, None
-        ],
+        keys.draw_per_example(
+            jax.random.uniform, KEY, keys.INTERPOLATION, jnp.arange(4096)
+        )[:, None],
         axis=1,
     )
     value, norm = penalties.gradient_penalty(bilinear, KEY, real, fake)

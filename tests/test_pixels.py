@@ -17,21 +17,23 @@ LEVELS = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
 
 @pytest.mark.parametrize("value_range", pixels.VALUE_RANGES)
 def test_every_level_survives_the_round_trip(value_range):
-    floats = pixels.decode(jnp.array(LEVELS), value_range, KEY, jnp.arange(len(LEVELS)))
-    np.testing.assert_array_equal(pixels.encode(floats, value_range), LEVELS)
+    floats = pixels.to_floats(
+        jnp.array(LEVELS), value_range, KEY, jnp.arange(len(LEVELS))
+    )
+    np.testing.assert_array_equal(pixels.to_uint8(floats, value_range), LEVELS)
 
 
 def test_ranges():
     ends = jnp.array([0, 255], jnp.uint8).reshape(1, 1, 2, 1)
-    symmetric = pixels.decode(ends, "symmetric", KEY)
+    symmetric = pixels.to_floats(ends, "symmetric", KEY)
     np.testing.assert_array_equal(np.ravel(symmetric), [-1, 1])
-    np.testing.assert_array_equal(np.ravel(pixels.decode(ends, "unit", KEY)), [0, 1])
+    np.testing.assert_array_equal(np.ravel(pixels.to_floats(ends, "unit", KEY)), [0, 1])
 
 
 def test_dequantization_noise_is_below_one_level_and_differs_between_pixels():
     black = jnp.zeros((4, 8, 8, 3), jnp.uint8)
     floats = np.asarray(
-        pixels.decode(black, "dequantized", KEY, jnp.arange(black.shape[0]))
+        pixels.to_floats(black, "dequantized", KEY, jnp.arange(black.shape[0]))
     )
     assert floats.min() >= -1
     assert floats.max() < -1 + 1 / 128
@@ -41,14 +43,14 @@ def test_dequantization_noise_is_below_one_level_and_differs_between_pixels():
 
 def test_points_pass_unchanged():
     points = jnp.array([[0.5, -2.0]])
-    np.testing.assert_array_equal(pixels.decode(points, "symmetric", KEY), points)
+    np.testing.assert_array_equal(pixels.to_floats(points, "symmetric", KEY), points)
 
 
-def test_encode_clips():
+def test_to_uint8_clips_what_is_out_of_range():
     wild = np.array([-9.0, 9.0]).reshape(1, 1, 2, 1)
     for value_range in pixels.VALUE_RANGES:
         np.testing.assert_array_equal(
-            np.ravel(pixels.encode(wild, value_range)), [0, 255]
+            np.ravel(pixels.to_uint8(wild, value_range)), [0, 255]
         )
 
 

@@ -218,10 +218,9 @@ def test_profile_writes_a_trace(tmp_path):
 
 def test_calls_are_whole_or_single_and_never_mix_numbers_of_critic_steps(tmp_path):
     from configs.wgan import get_config
-    from jaxgan.experiment import build
+    from jaxgan.experiment import build, latent_family
 
-    config = get_config()
-    plan = build.plan(config, 100)
+    plan = latent_family.make_plan(build(get_config()).values, 100)
     for start in (0, 7, 500):
         calls = list(data.calls(plan, 10, start, 1007))
         assert [s for call in calls for s in call] == list(range(start, 1007))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxgan import optim, turns
+from jaxgan.gradients import Outcome
 from jaxgan.types import GanState, Network
 
 KEY = jax.random.key(0)
@@ -31,9 +32,9 @@ def record(name):
     return take
 
 
-def test_turn_takes_one_step_down_the_loss_of_its_player_alone():
+def test_turn_takes_one_step_down_the_loss_and_changes_only_its_player():
     def loss(params, state, batch, key):
-        return params["w"] ** 2 * batch["x"], turns.Outcome({}, {"value": params["w"]})
+        return params["w"] ** 2 * batch["x"], Outcome({}, {"value": params["w"]})
 
     take = turns.turn("critic", loss, SGD)
     after, batch, metrics = take(state(), {"x": 3.0}, KEY)
@@ -50,7 +51,7 @@ def test_turn_follows_the_generators_step_for_the_critics_rate():
     decaying = optim.optimizer(name="sgd", learning_rate=2e-4, **fields)
 
     def loss(params, state, batch, key):
-        return params["w"], turns.Outcome({}, {})
+        return params["w"], Outcome({}, {})
 
     halfway = state().replace(step=jnp.array(50))
     _, _, metrics = turns.turn("critic", loss, decaying)(halfway, {}, KEY)

@@ -1,24 +1,20 @@
 """What a config resolves to, as text: `--dry_run`."""
 
 import jax
-from ml_collections import ConfigDict
 
-from jaxgan.experiment import build
-from jaxgan.experiment import variants as configs
-from jaxgan.experiment.feed import feed
-from jaxgan.runtime import devices
+from jaxgan.experiment.experiment import Experiment
+from jaxgan.runtime.devices import choose_devices
 
 
-def describe(config: ConfigDict) -> str:
-    """Return the resolved config, both parameter tables and the devices as text."""
-    source = feed(config)
-    gan = build.gan(config, source.shape, source.num_classes)
-    num_steps = build.num_steps(config, source.plan)
+def describe(experiment: Experiment) -> str:
+    """Return the config, the parameter tables, the data and the devices as text."""
+    feed = experiment.feed(experiment.load_data())
+    gan = experiment.gan(feed.shape, feed.num_classes)
     state = jax.eval_shape(gan.init, jax.random.key(0))
-    used = devices.choose_devices(
-        config.parallel.devices, config.data.batch_size, config.train.accumulate_steps
+    devices = choose_devices(
+        experiment.num_devices, experiment.batch_size, experiment.accumulate_steps
     )
-    lines = [configs.to_json(config)]
+    lines = [experiment.json]
     for player in ("generator", "critic"):
         params = getattr(state, player).params
         leaves = jax.tree_util.tree_leaves_with_path(params)
@@ -27,7 +23,7 @@ def describe(config: ConfigDict) -> str:
             name = jax.tree_util.keystr(path, simple=True, separator="/")
             lines.append(f"  {name:44} {x.shape!s:20} {x.size:>12,}")
     lines.append("")
-    lines.append(f"data: {source.about}")
-    lines.append(f"steps: {num_steps:,}")
-    lines.append(f"devices: {', '.join(map(str, used))}")
+    lines.append(f"data: {feed.about}")
+    lines.append(f"steps: {experiment.num_steps(feed.plan):,}")
+    lines.append(f"devices: {', '.join(map(str, devices))}")
     return "\n".join(lines)

@@ -1,1 +1,94 @@
-"""One file a paper: the losses of the two players and the order of their turns."""
+"""GANs by name: one file for each paper, and one table of all of them.
+
+A GAN of your own is one file with a `Kind`, and a recipe whose `gan.name` is
+`module:attribute` (docs/code.md shows one).
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from jaxgan.errors import UserError, unknown
+from jaxgan.gans.cyclegan import cyclegan
+from jaxgan.gans.wgan import wgan
+from jaxgan.gans.wgan_gp import wgan_gp
+from jaxgan.types import Gan
+
+# 'latent' GANs draw examples from latents, 'translation' GANs translate images between
+# two domains. The family decides on networks, data, schedules and pictures.
+Family = Literal["latent", "translation"]
+
+
+class Kind(NamedTuple):
+    """How a GAN is made, and what its config has to say.
+
+    Attributes:
+        make: (networks, *, generator_optimizer, critic_optimizer, ema_decay,
+            accumulate_steps, and the `fields` by name) -> Gan. Networks are `Players`
+            for the family 'latent', which adds `sample_batch_norm`, and `Domains` for
+            'translation'.
+        family: see above.
+        fields: the fields of the config's section `gan` that only this GAN has. A field
+            `penalty` reaches `make` as the penalty's function.
+        is_penalised: the section `gan` -> whether the critic's loss has a penalty on
+            input gradients. Such a critic must not mix the examples of a batch.
+    """
+
+    make: Callable[..., Gan]
+    family: Family
+    fields: tuple[str, ...] = ()
+    is_penalised: Callable[[Mapping[str, Any]], bool] = lambda options: False
+
+
+GANS: dict[str, Kind] = {
+    "wgan": Kind(wgan, "latent", ("clip", "clip_order")),
+    "wgan_gp": Kind(
+        wgan_gp,
+        "latent",
+        (
+            "penalty",
+            "penalty_weight",
+            "drift_weight",
+            "critic_classifier_weight",
+            "generator_classifier_weight",
+            "generator_batch_multiple",
+        ),
+        is_penalised=lambda options: True,
+    ),
+    "cyclegan": Kind(
+        cyclegan,
+        "translation",
+        (
+            "adversarial",
+            "cycle_weight_a",
+            "cycle_weight_b",
+            "identity_weight",
+            "pool_size",
+            "clip",
+            "penalty",
+            "penalty_weight",
+        ),
+        is_penalised=lambda options: options["adversarial"] == "wgan_gp",
+    ),
+}
+
+
+def find_gan(name: str) -> Kind:
+    """Return the GAN called `name`: a key of GANS, or 'module:attribute' of a `Kind`.
+
+    Raises:
+        UserError: there is no such GAN, module or attribute, or it is no `Kind`.
+    """
+    if name in GANS:
+        return GANS[name]
+    module, colon, attribute = str(name).partition(":")
+    if not colon:
+        raise unknown("gan.name", name, GANS)
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"gan.name = {name}: cannot be imported ({error})") from error
+    if not isinstance(found, Kind):
+        kind = type(found).__name__
+        raise UserError(f"gan.name = {name}: is a {kind}; must be a jaxgan.gans.Kind")
+    return found

@@ -6,12 +6,14 @@
               + w_a |G_b2a(fake_b) - a| + w_b |G_a2b(fake_a) - b|
               + w_id (w_b |G_a2b(b) - b| + w_a |G_b2a(a) - a|)
         G_a2b, G_b2a <- Adam(grad L_G)
-        fake_a, fake_b <- image pool (the fakes of before the update)
+        fake_a, fake_b <- image pools (the fakes from before the generators' update)
         D_a, D_b <- Adam(grad [L_adv(D_a; a, fake_a) + L_adv(D_b; b, fake_b)])
 
-a2b is the paper's G (upstream's G_A), b2a its F (G_B); critic `a` judges domain a: the
-paper's D_X, upstream's D_B. Order and weights are those of upstream's
-models/cycle_gan_model.py, whose identity weight is relative to the cycle weights.
+a2b is the paper's G (G_A in the official code), b2a its F (G_B); critic `a` judges
+images of domain a: the paper's D_X, D_B in the official code. Order and weights are
+those of the official code, junyanz/pytorch-CycleGAN-and-pix2pix,
+models/cycle_gan_model.py, where the identity weight w_id is relative to the cycle
+weights.
 """
 
 from collections.abc import Callable
@@ -21,19 +23,25 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxgan import keys, losses, pool
-from jaxgan.gans.domains import CRITICS, Domains, evaluator, initial_state, sampler
+from jaxgan.gans.domains import (
+    CRITICS,
+    Domains,
+    decode_images,
+    evaluate_function,
+    initial_state,
+    sample_function,
+)
+from jaxgan.gradients import Loss, Outcome
 from jaxgan.penalties import Penalty
 from jaxgan.turns import (
-    Loss,
-    Outcome,
     Turn,
     as_train_step,
     average_generator,
     chain,
+    clip_params,
     clip_weights,
-    clipped,
+    drop_n_critic_axis,
     generator_variables,
-    once,
     turn,
 )
 from jaxgan.types import Array, Batch, Gan, GanState, Key, Optimizer, PyTree
@@ -52,7 +60,7 @@ def cyclegan(
     *,
     generator_optimizer: Optimizer,
     critic_optimizer: Optimizer,
-    adversarial: str,
+    adversarial: str = "lsgan",
     cycle_weight_a: float = 10.0,
     cycle_weight_b: float = 10.0,
     identity_weight: float = 0.5,
@@ -66,20 +74,25 @@ def cyclegan(
     """Return the CycleGAN.
 
     Args:
-        domains: both networks.
+        domains: the four networks.
         generator_optimizer: of both generators; Adam(2e-4, 0.5, 0.999) in the paper.
         critic_optimizer: of both critics; likewise.
         adversarial: a key of ADVERSARIAL. 'lsgan' is the paper's.
         cycle_weight_a: of |G_b2a(G_a2b(a)) - a|, 10 in the paper.
         cycle_weight_b: of |G_a2b(G_b2a(b)) - b|.
-        identity_weight: relative to the cycle weights: 0.5 counts 5 times.
-        pool_size: generated images remembered for each domain; 0 for none.
-        clip: bound of every critic parameter after each critic step; 0 for none.
-        penalty: (score, key, real, fake) -> Penalty, for 'wgan_gp'.
+        identity_weight: relative to the cycle weights: 0.5 with a cycle weight of 10
+            gives the identity term a weight of 5.
+        pool_size: generated images kept for each domain; 0 for none.
+        clip: bound of every critic parameter after each critic step; used only by
+            'wasserstein'.
+        penalty: (score, key, real, fake) -> Penalty; used only by 'wgan_gp'.
         penalty_weight: its weight.
-        ema_decay: of the moving average of the generators; 0 keeps none.
-        accumulate_steps: parts that each turn takes a batch in.
+        ema_decay: of the moving average of the generators, in [0, 1); 0 keeps none.
+        accumulate_steps: micro-batches that each turn divides its batch into.
     """
+    clips = adversarial == "wasserstein"
+    if adversarial != "wgan_gp":
+        penalty = None
     axis, parts = domains.axis_name, accumulate_steps
     weights = {"a": cycle_weight_a, "b": cycle_weight_b, "identity": identity_weight}
     of_generator = generator_loss(domains, ADVERSARIAL[adversarial][1], weights)
@@ -91,36 +104,45 @@ def cyclegan(
         remember_fakes(pool_size, axis),
         turn("critic", of_critic, critic_optimizer, axis, parts),
     ]
-    if clip:
+    if clips:
         turns.append(clip_weights(clip))
     if ema_decay:
         turns.append(average_generator(ema_decay))
 
     def init(key: Key) -> GanState:
         state = initial_state(domains, key, generator_optimizer, critic_optimizer)
-        memory = {"pool": {d: pool.empty(pool_size, domains.shape) for d in CRITICS}}
+        memory = {
+            "pool": {d: pool.empty_pool(pool_size, domains.shape) for d in CRITICS}
+        }
         if ema_decay:
             memory["average"] = generator_variables(state)
-        if clip:
-            params = clipped(state.critic.params, clip)
+        if clips:
+            # Before the first critic step the generators meet these critics.
+            params = clip_params(state.critic.params, clip)
             state = state.replace(critic=state.critic.replace(params=params))
         return state.replace(memory=memory)
 
-    step = as_train_step(once(chain(*turns)), axis)
-    return Gan(init, step, sampler(domains), evaluator(domains))
+    step = as_train_step(drop_n_critic_axis(chain(*turns)), axis)
+    return Gan(init, step, sample_function(domains), evaluate_function(domains))
 
 
 def generator_loss(
     domains: Domains, adversarial: Callable[..., Array], weights: dict[str, float]
 ) -> Loss:
-    """Return the loss of both generators; it makes `fake_a` and `fake_b`.
+    """Return the loss of both generators, L_G in the box above.
 
-    Adversarial, cycle (equation 2) and identity (section 5.2) terms, as in the box
-    above. Metrics of the terms are unweighted.
+    It has adversarial, cycle (equation 2) and identity (section 5.2) terms. It hands
+    `fake_a` and `fake_b` [b, h, w, c] on to the later turns. Metrics of the terms are
+    unweighted.
+
+    Args:
+        domains: the four networks.
+        adversarial: patch scores of fakes [b, h', w'] -> loss [].
+        weights: the cycle weights 'a' and 'b', and 'identity', relative to these.
     """
 
     def loss(params: PyTree, state: GanState, batch: Batch, key: Key):
-        a, b = domains.decode(batch, key)
+        a, b = decode_images(batch["a"]), decode_images(batch["b"])
         stats = state.generator.batch_stats
         dropout = jax.random.fold_in(key, keys.DROPOUT)
         passes = 0
@@ -130,13 +152,16 @@ def generator_loss(
             variables = {"params": params, "batch_stats": stats}
             drops = None
             if domains.dropout:
+                # A key for each pass: with one key for all of them the passes would
+                # drop the same features.
                 pass_key = jax.random.fold_in(dropout, passes)
                 drops = keys.example_keys(pass_key, batch["index"])
             outputs, stats = domains.translate(variables, name, inputs, True, drops)
             passes += 1
             return outputs
 
-        # Upstream's order, by which BatchNorm's running statistics go.
+        # The official code's order of passes: BatchNorm's running statistics move once
+        # in each, so another order would give other statistics.
         fake_b = translate("a2b", a)
         cycled_a = translate("b2a", fake_b)
         fake_a = translate("b2a", b)
@@ -148,8 +173,11 @@ def generator_loss(
         }
         for name, judge, fake in (("a2b", "b", fake_b), ("b2a", "a", fake_a)):
             critic = state.critic
+            # The critics' new statistics are dropped: only their own turn changes them.
             scores, _ = domains.score(critic.params, critic.batch_stats, judge, fake)
             terms[f"generator/adversarial_{name}"] = (1.0, adversarial(scores))
+        # Without a weight the two passes are left out, not just weighted by zero: they
+        # are a third of the generators' work.
         if weights["identity"]:
             for name, judge, real in (("a2b", "b", b), ("b2a", "a", a)):
                 weight = weights["identity"] * weights[judge]
@@ -164,17 +192,23 @@ def generator_loss(
 
 
 def remember_fakes(pool_size: int, axis_name: str | None) -> Turn:
-    """Return the turn that puts the fakes through the image pools."""
+    """Return the turn in which the image pools take the new fakes.
+
+    The critics' turn then finds in `fake_a` and `fake_b` what the pools show it: half
+    of the time an earlier fake (CycleGAN section 4).
+    """
 
     def take(state: GanState, batch: Batch, key: Key):
         pools, shown = {}, {}
+        # A pool takes the images of the whole batch one after another, so that each
+        # device needs the draws for all of them, not only those for its share.
         devices = 1 if axis_name is None else lax.axis_size(axis_name)
         index = jnp.arange(devices * batch["fake_a"].shape[0])
         for number, domain in enumerate(CRITICS):
             fakes = batch[f"fake_{domain}"]
             own_key = jax.random.fold_in(key, number)
-            chosen = pool.draws(own_key, pool_size, index)
-            pools[domain], shown[f"fake_{domain}"] = pool.query(
+            chosen = pool.draw_exchanges(own_key, pool_size, index)
+            pools[domain], shown[f"fake_{domain}"] = pool.query_pool(
                 state.memory["pool"][domain], fakes, *chosen, axis_name
             )
         state = state.replace(memory=state.memory | {"pool": pools})
@@ -189,39 +223,38 @@ def critic_loss(
     penalty: Callable[..., Penalty] | None,
     penalty_weight: float,
 ) -> Loss:
-    """Return the loss of both critics on real images and the pool's fakes.
+    """Return the loss of both critics on real images and on the pools' fakes.
 
-    Real and fake images pass apart, each with BatchNorm statistics of their own. The
-    penalty takes an image's score to be the mean of its patch scores, which is what
-    the Wasserstein loss averages: the norm is that of this mean's gradient, over all
-    pixels of the image.
+    The penalty's norm is that of the gradient of an image's mean patch score, over all
+    pixels of the image (the official code's `wgangp` mode never calls its penalty).
+
+    Args:
+        domains: the four networks.
+        adversarial: patch scores [b, h', w'] of real and of fake images -> loss [].
+        penalty: (score, key, real, fake) -> Penalty, or None.
+        penalty_weight: its weight.
     """
+    # In bfloat16 the norms are too coarse for a gradient of second order.
     exact = domains._replace(critic=domains.critic.clone(dtype=None))
-
-    def penalise(
-        params: PyTree, name: str, key: Key, real: Array, fake: Array, index: Array
-    ) -> Penalty:
-        def image_scores(x: Array) -> Array:
-            # Without running statistics: BatchNorm is refused beside a penalty.
-            return exact.score(params, {name: {}}, name, x)[0].mean(axis=(1, 2))
-
-        assert penalty is not None
-        return penalty(image_scores, key, real, fake, index=index)
 
     def loss(params: PyTree, state: GanState, batch: Batch, key: Key):
         stats = state.critic.batch_stats
         terms, penalties = {}, []
         for number, (name, real) in enumerate(
-            zip(CRITICS, domains.decode(batch, key), strict=True)
+            (name, decode_images(batch[name])) for name in CRITICS
         ):
             fake = batch[f"fake_{name}"]
+            # Two passes, so that BatchNorm normalises real and fake images each by
+            # their own statistics, as the official code's backward_D_basic does.
             real_scores, stats = domains.score(params, stats, name, real)
             fake_scores, stats = domains.score(params, stats, name, fake)
             terms[f"critic/{name}"] = adversarial(real_scores, fake_scores)
             if penalty is not None:
-                part = jax.random.fold_in(key, number)
-                of_batch = real, fake, batch["index"]
-                penalties.append(penalise(params, name, part, *of_batch))
+                score = exact.score_function(params, name)
+                own_key = jax.random.fold_in(key, number)
+                penalties.append(
+                    penalty(score, own_key, real, fake, index=batch["index"])
+                )
         value = sum(terms.values(), jnp.zeros(()))
         metrics = dict(terms)
         if adversarial is losses.wasserstein_critic:

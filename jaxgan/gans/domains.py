@@ -1,4 +1,4 @@
-"""The two domains of a CycleGAN: four networks, their first state, translations."""
+"""Two domains of images and the four networks between them: CycleGAN's players."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,23 +7,34 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxgan import keys, losses, pixels
-from jaxgan.gans.players import off_axis
-from jaxgan.turns import sampled_variables
-from jaxgan.types import Array, Batch, GanState, Key, Network, Optimizer, PyTree
+from jaxgan import keys, pixels
+from jaxgan.gans.players import without_axis
+from jaxgan.metrics.paired_images import psnr
+from jaxgan.turns import sampling_variables
+from jaxgan.types import (
+    Array,
+    DomainImages,
+    GanState,
+    Key,
+    Metrics,
+    Network,
+    Optimizer,
+    PyTree,
+)
 
 GENERATORS, CRITICS = ("a2b", "b2a"), ("a", "b")
 
 
 class Domains(NamedTuple):
-    """The modules of both players, each for two domains of images.
+    """The modules of both players; each module serves two domains of images.
 
     Attributes:
-        generator: images [b, h, w, c] -> images; one module, parameters for a2b, b2a.
-        critic: images -> patch scores [b, h', w']; parameters for a and b.
+        generator: images [b, h, w, c] -> images [b, h, w, c]; one module, with
+            parameters for a2b and others for b2a.
+        critic: images [b, h, w, c] -> patch scores [b, h', w']; parameters for a and b.
         shape: (h, w, c) of a training image.
-        dropout: whether the generators drop out while training.
-        axis_name: the mapped axis of the devices, None on one device.
+        dropout: whether the generators have dropout while training.
+        axis_name: the device axis under pmap, None on one device.
     """
 
     generator: nn.Module
@@ -32,18 +43,13 @@ class Domains(NamedTuple):
     dropout: bool = False
     axis_name: str | None = None
 
-    def alone(self) -> "Domains":
-        """Return the players off the mapped axis, for one device's sampling."""
+    def without_axis(self) -> "Domains":
+        """Return a copy without the device axis, for use outside pmap."""
         return self._replace(
-            generator=off_axis(self.generator),
-            critic=off_axis(self.critic),
+            generator=without_axis(self.generator),
+            critic=without_axis(self.critic),
             axis_name=None,
         )
-
-    def decode(self, batch: Batch, key: Key) -> tuple[Array, Array]:
-        """Return the real images a and b [b, h, w, c] as floats in [-1, 1]."""
-        a, b = (pixels.decode(batch[name], "symmetric", key) for name in CRITICS)
-        return a, b
 
     def translate(
         self,
@@ -53,9 +59,15 @@ class Domains(NamedTuple):
         train: bool,
         dropout_keys: Any = None,
     ) -> tuple[Array, PyTree]:
-        """Return G_name(inputs) and all running statistics after it.
+        """Return G_name(inputs) [b, h, w, c] and all running statistics after it.
 
-        `dropout_keys` [b] are the examples' own; None drops nothing.
+        Args:
+            variables: 'params' and 'batch_stats' of both generators, by name.
+            name: 'a2b' or 'b2a'.
+            inputs: [b, h, w, c] in [-1, 1].
+            train: whether BatchNorm normalises by the batch's statistics, rather than
+                by the running ones.
+            dropout_keys: one key [b] for each example; None for no dropout.
         """
         outputs, new = self.generator.apply(
             {part: variables[part][name] for part in ("params", "batch_stats")},
@@ -70,7 +82,14 @@ class Domains(NamedTuple):
     def score(
         self, params: PyTree, batch_stats: PyTree, name: str, examples: Array
     ) -> tuple[Array, PyTree]:
-        """Return D_name's patch scores [b, h', w'] and all statistics after it."""
+        """Return D_name's patch scores [b, h', w'] and all running statistics after it.
+
+        Args:
+            params: of both critics, by name.
+            batch_stats: likewise.
+            name: 'a' or 'b'.
+            examples: images [b, h, w, c] of that domain, in [-1, 1].
+        """
         scores, new = self.critic.apply(
             {"params": params[name], "batch_stats": batch_stats[name]},
             examples,
@@ -79,6 +98,23 @@ class Domains(NamedTuple):
         )
         return scores, batch_stats | {name: new.get("batch_stats", {})}
 
+    def score_function(
+        self, params: PyTree, name: str = "a"
+    ) -> Callable[[Array], Array]:
+        """Return images [b, h, w, c] -> scores [b] of critic `name`, for a penalty.
+
+        An image's score is the mean of its patch scores, which is what the Wasserstein
+        loss averages. It has no running statistics, since a critic with BatchNorm may
+        not be penalised.
+        """
+        return lambda x: self.score(params, {name: {}}, name, x)[0].mean(axis=(1, 2))
+
+
+def decode_images(image: Any) -> Array:
+    """Return images [..., h, w, c], uint8 or floats already, as floats in [-1, 1]."""
+    # This range needs no key: only 'dequantized' draws noise.
+    return pixels.to_floats(image, "symmetric", jax.random.key(0))
+
 
 def initial_state(
     domains: Domains,
@@ -86,8 +122,13 @@ def initial_state(
     generator_optimizer: Optimizer,
     critic_optimizer: Optimizer,
 ) -> GanState:
-    """Return the state at step 0; each of the four networks has a key of its own."""
-    domains = domains.alone()
+    """Return the state at step 0, without memory.
+
+    Each of the four networks is initialised from a key of its own: two generators with
+    equal weights would begin as each other's copies.
+    """
+    # Outside pmap there is no device axis that BatchNorm could average over.
+    domains = domains.without_axis()
     example = jnp.zeros((1, *domains.shape))
     names = (*GENERATORS, *CRITICS)
     own_keys = jax.random.split(jax.random.fold_in(key, keys.INIT), len(names))
@@ -110,48 +151,53 @@ def initial_state(
     )
 
 
-def translations(domains: Domains, state: GanState, batch: Batch, key: Key) -> PyTree:
+def translate_images(
+    domains: Domains, state: GanState, images: DomainImages
+) -> dict[str, Array]:
     """Return {'a2b', 'a2b2a', 'b2a', 'b2a2b'}: images translated, and back again.
 
-    By the moving average where it is kept, and with running statistics.
+    They are floats in [-1, 1], by the moving average where one is kept, and with
+    BatchNorm's running statistics.
     """
-    variables = sampled_variables(state)
-    a, b = domains.decode(batch, key)
-    made: dict[str, Array] = {}
+    variables = sampling_variables(state)
+    a, b = decode_images(images.a), decode_images(images.b)
+    translated: dict[str, Array] = {}
     for there, back, real in (("a2b", "b2a", a), ("b2a", "a2b", b)):
         fake, _ = domains.translate(variables, there, real, False)
-        again, _ = domains.translate(variables, back, fake, False)
-        made |= {there: fake, f"{there}{back[1:]}": again}
-    return made
+        cycled, _ = domains.translate(variables, back, fake, False)
+        translated |= {there: fake, f"{there}{back[1:]}": cycled}
+    return translated
 
 
-def sampler(domains: Domains) -> Callable[[GanState, Batch, Key], dict[str, Array]]:
-    """Return `sample`: {'a2b', 'a2b2a', 'b2a', 'b2a2b'} of the batch's images."""
-    alone = domains.alone()
-    return lambda state, batch, key: translations(alone, state, batch, key)
+def sample_function(
+    domains: Domains,
+) -> Callable[[GanState, DomainImages, Key], dict[str, Array]]:
+    """Return a Gan's `sample`: `translate_images`, which draws nothing from the key."""
+    single = domains.without_axis()
+    return lambda state, images, key: translate_images(single, state, images)
 
 
-def evaluator(domains: Domains) -> Callable[..., dict[str, Array]]:
-    """Return `evaluate`: the PSNR of translations and of identity, in dB.
+def evaluate_function(
+    domains: Domains,
+) -> Callable[[GanState, DomainImages, Key], Metrics]:
+    """Return a Gan's `evaluate`: the PSNR of translations and of the identity, in dB.
 
-    Where the batch has the truth, 'truth_b' of its images 'a' and 'truth_a' of 'b':
-    heldout/psnr_a2b, heldout/psnr_b2a, heldout/psnr_identity_a2b and
-    heldout/psnr_identity_b2a. Nothing otherwise.
+    Where the truth of the images is known: heldout/psnr_a2b, heldout/psnr_b2a,
+    heldout/psnr_identity_a2b and heldout/psnr_identity_b2a. {} otherwise.
     """
-    alone = domains.alone()
+    single = domains.without_axis()
 
-    def evaluate(state: GanState, batch: Batch, key: Key) -> dict[str, Array]:
-        if "truth_a" not in batch:
+    def evaluate(state: GanState, images: DomainImages, key: Key) -> Metrics:
+        if images.truth_a is None or images.truth_b is None:
             return {}
-        made = translations(alone, state, batch, key)
-        a, b = alone.decode(batch, key)
-        true = {"a": batch["truth_a"], "b": batch["truth_b"]}
-        true_a, true_b = alone.decode(true, key)
+        translated = translate_images(single, state, images)
+        a, b = decode_images(images.a), decode_images(images.b)
+        true_a, true_b = decode_images(images.truth_a), decode_images(images.truth_b)
         return {
-            "heldout/psnr_a2b": losses.psnr(made["a2b"], true_b),
-            "heldout/psnr_b2a": losses.psnr(made["b2a"], true_a),
-            "heldout/psnr_identity_a2b": losses.psnr(a, true_b),
-            "heldout/psnr_identity_b2a": losses.psnr(b, true_a),
+            "heldout/psnr_a2b": psnr(translated["a2b"], true_b),
+            "heldout/psnr_b2a": psnr(translated["b2a"], true_a),
+            "heldout/psnr_identity_a2b": psnr(a, true_b),
+            "heldout/psnr_identity_b2a": psnr(b, true_a),
         }
 
     return evaluate

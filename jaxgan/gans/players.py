@@ -1,5 +1,6 @@
-"""What WGAN and WGAN-GP share: two networks, latents, and the generator's side."""
+"""Two networks and their latents: what WGAN and WGAN-GP share."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -7,27 +8,38 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgan import keys, losses, pixels
-from jaxgan.turns import Loss, Outcome, generator_variables, sampled_variables
-from jaxgan.types import Array, Batch, Gan, GanState, Key, Network, Optimizer, PyTree
+from jaxgan.gradients import Loss, Outcome
+from jaxgan.turns import generator_variables, sampling_variables
+from jaxgan.types import (
+    Array,
+    Batch,
+    Gan,
+    GanState,
+    Key,
+    LatentInputs,
+    Network,
+    Optimizer,
+    PyTree,
+)
 
 
-def off_axis(module: Any) -> nn.Module:
-    """Return the module without its axis of devices, for one device's sampling."""
+def without_axis(module: Any) -> nn.Module:
+    """Return a copy of a module without its device axis, for use outside pmap."""
     return module.clone(axis_name=None) if hasattr(module, "axis_name") else module
 
 
 class Players(NamedTuple):
-    """The modules of both players, and what is drawn for them.
+    """The two modules, and how their inputs are drawn.
 
     Attributes:
         generator: latents [b, z], labels int32 [b] -> examples [b, *shape].
         critic: examples [b, *shape] -> scores [b], or (scores, logits [b, classes]).
         shape: shape of one example.
-        latent: 'normal', N(0, 1), or 'uniform', U[-1, 1].
+        latent: 'normal' for N(0, 1), 'uniform' for U[-1, 1].
         latent_size: z.
-        num_classes: 0 where labels are not looked at.
-        value_range: one of `pixels.VALUE_RANGES`.
-        axis_name: the mapped axis of the devices, None on one device.
+        num_classes: 0 where labels are not used.
+        value_range: of the examples, one of `pixels.VALUE_RANGES`.
+        axis_name: the device axis under pmap, None on one device.
     """
 
     generator: nn.Module
@@ -39,29 +51,29 @@ class Players(NamedTuple):
     value_range: str = "symmetric"
     axis_name: str | None = None
 
-    def alone(self) -> "Players":
-        """Return the players off the mapped axis, for one device's sampling."""
+    def without_axis(self) -> "Players":
+        """Return a copy without the device axis, for use outside pmap."""
         return self._replace(
-            generator=off_axis(self.generator),
-            critic=off_axis(self.critic),
+            generator=without_axis(self.generator),
+            critic=without_axis(self.critic),
             axis_name=None,
         )
 
-    def latents(self, key: Key, index: Array) -> Array:
-        """Return latents [b, z] of the examples with numbers `index` int32 [b]."""
+    def draw_latents(self, key: Key, index: Array) -> Array:
+        """Return latents [b, z] for the examples `index` int32 [b] of the batch."""
 
         def draw(k: Key) -> Array:
             if self.latent == "normal":
                 return jax.random.normal(k, (self.latent_size,))
             return jax.random.uniform(k, (self.latent_size,), minval=-1.0)
 
-        return keys.draw(draw, key, keys.LATENTS, index)
+        return keys.draw_per_example(draw, key, keys.LATENTS, index)
 
-    def labels(self, key: Key, index: Array) -> Array:
-        """Return uniform labels int32 [b]; zeros without classes."""
+    def draw_labels(self, key: Key, index: Array) -> Array:
+        """Return labels int32 [b], uniform over the classes; zeros without classes."""
         if not self.num_classes:
             return jnp.zeros(index.shape, jnp.int32)
-        return keys.draw(
+        return keys.draw_per_example(
             lambda k: jax.random.randint(k, (), 0, self.num_classes),
             key,
             keys.LABELS,
@@ -69,13 +81,21 @@ class Players(NamedTuple):
         )
 
     def decode(self, batch: Batch, key: Key) -> Array:
-        """Return the batch's real examples [b, *shape] as floats."""
-        return pixels.decode(batch["image"], self.value_range, key, batch["index"])
+        """Return the batch's real examples as floats [b, *shape] in `value_range`."""
+        return pixels.to_floats(batch["image"], self.value_range, key, batch["index"])
 
     def generate(
         self, variables: PyTree, latents: Array, labels: Array, train: bool = True
     ) -> tuple[Array, PyTree]:
-        """Return fakes [b, *shape] and the generator's new running statistics."""
+        """Return fakes [b, *shape] and the generator's new running statistics.
+
+        Args:
+            variables: the generator's 'params' and 'batch_stats'.
+            latents: [b, z].
+            labels: int32 [b].
+            train: whether BatchNorm normalises by the batch's statistics, rather than
+                by the running ones.
+        """
         fakes, new = self.generator.apply(
             variables, latents, labels, train=train, mutable=["batch_stats"]
         )
@@ -84,7 +104,10 @@ class Players(NamedTuple):
     def score(
         self, params: PyTree, batch_stats: PyTree, examples: Array
     ) -> tuple[Array, Array | None, PyTree]:
-        """Return scores [b], class logits or None, and new running statistics."""
+        """Return scores [b], class logits [b, classes] or None, new statistics.
+
+        BatchNorm normalises the examples [b, *shape] by their own statistics.
+        """
         out, new = self.critic.apply(
             {"params": params, "batch_stats": batch_stats},
             examples,
@@ -92,38 +115,55 @@ class Players(NamedTuple):
             mutable=["batch_stats"],
         )
         scores, logits = out if self.num_classes else (out, None)
-        # A critic that computes in bfloat16 still has its means in float32.
+        # The losses are means of scores: in bfloat16 such a mean loses most of its
+        # digits, so they are taken in float32 whatever the critic computes in.
         scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
         return scores, logits, new.get("batch_stats", {})
+
+    def score_function(self, params: PyTree) -> Callable[[Array], Array]:
+        """Return examples [b, *shape] -> scores [b] for a penalty.
+
+        It has no running statistics, since a critic with BatchNorm may not be
+        penalised.
+        """
+        return lambda examples: self.score(params, {}, examples)[0]
 
 
 def generator_loss(
     players: Players, batch_multiple: int = 1, classifier_weight: float = 0.0
 ) -> Loss:
-    """Return the generator's loss -E D(G(z)) [+ weight * CE(D_class(G(z, y)), y)].
+    """Return the generator's loss -E D(G(z)) + weight * CE(D_class(G(z, y)), y).
 
-    It draws `batch_multiple` latents for each example of a critic batch (2 in
-    igul222's gan_cifar_resnet.py) and uniform labels. The critic's running
-    statistics stay as they are: a player's turn changes that player alone.
+    The second term is there only with classes. Metrics: `generator/loss` is the first
+    term, `generator/classification` the unweighted cross-entropy in nats.
+
+    Args:
+        players: both networks.
+        batch_multiple: latents for each example of a critic batch, 2 in igul222's
+            gan_cifar_resnet.py; labels are drawn uniformly.
+        classifier_weight: of the cross-entropy.
     """
 
     def loss(params: PyTree, state: GanState, batch: Batch, key: Key):
-        # Example i of the batch has the latents i * multiple, i * multiple + 1, ...
+        # Example i of the batch gets the latents i * multiple, i * multiple + 1, ...
+        # Numbered by the global batch, they are the same on any number of devices.
         index = jnp.repeat(batch["index"] * batch_multiple, batch_multiple)
         index += jnp.tile(jnp.arange(batch_multiple), batch["index"].shape[0])
-        labels = players.labels(key, index)
+        labels = players.draw_labels(key, index)
         fake, stats = players.generate(
             {"params": params, "batch_stats": state.generator.batch_stats},
-            players.latents(key, index),
+            players.draw_latents(key, index),
             labels,
         )
+        # The critic's new running statistics are dropped: a turn changes only its own
+        # player, and the critic's statistics are those of its own turns.
         scores, logits, _ = players.score(
             state.critic.params, state.critic.batch_stats, fake
         )
         value = losses.wasserstein_generator(scores)
         metrics = {"generator/loss": value}
         if logits is not None:
-            entropy = losses.classification(logits, labels)
+            entropy = losses.classifier_cross_entropy(logits, labels)
             metrics["generator/classification"] = entropy
             value = value + classifier_weight * entropy
         return value, Outcome(stats, metrics)
@@ -138,8 +178,12 @@ def initial_state(
     critic_optimizer: Optimizer,
     ema: bool,
 ) -> GanState:
-    """Return the state at step 0; both networks have a key of their own."""
-    players = players.alone()
+    """Return the state at step 0, with a moving average of the generator if `ema`.
+
+    Each network is initialised from a key of its own.
+    """
+    # Outside pmap there is no device axis that BatchNorm could average over.
+    players = players.without_axis()
     generator_key, critic_key = jax.random.split(jax.random.fold_in(key, keys.INIT))
     labels = jnp.zeros(2, jnp.int32)
     generator = players.generator.init(
@@ -165,29 +209,43 @@ def initial_state(
 def assemble(
     players: Players, init: Any, train_step: Any, sample_batch_norm: str
 ) -> Gan:
-    """Return the Gan with the sampling and the held-out metric that both share."""
-    alone = players.alone()
+    """Return the Gan, with the sampling and the held-out metric that both GANs share.
 
-    def sample(state: GanState, batch: Batch, key: Key) -> dict[str, Array]:
-        """Return {'samples': [n, *shape]}, from the moving average where it is kept."""
-        labels = batch["label"]
-        latents = batch.get("latents")
+    Args:
+        players: both networks.
+        init: of the Gan.
+        train_step: of the Gan.
+        sample_batch_norm: at sampling BatchNorm takes the statistics of the 'batch', as
+            the authors' code does, which never leaves training mode, or the 'running'
+            ones.
+    """
+    single = players.without_axis()
+
+    def sample(state: GanState, inputs: LatentInputs, key: Key) -> dict[str, Array]:
+        """Return {'samples': [n, *shape]}, by the moving average where there is one."""
+        labels, latents = jnp.asarray(inputs.labels), inputs.latents
         if latents is None:
-            latents = alone.latents(key, jnp.arange(labels.shape[0]))
-        variables = sampled_variables(state)
+            latents = single.draw_latents(key, jnp.arange(labels.shape[0]))
+        variables = sampling_variables(state)
         train = sample_batch_norm == "batch"
-        return {"samples": alone.generate(variables, latents, labels, train)[0]}
+        return {
+            "samples": single.generate(variables, jnp.asarray(latents), labels, train)[
+                0
+            ]
+        }
 
     def evaluate(state: GanState, batch: Batch, key: Key) -> dict[str, Array]:
         """Return heldout/wasserstein, E D(real) - E D(fake) on held-out examples."""
         index = jnp.arange(batch["image"].shape[0])
-        real = alone.decode(batch | {"index": index}, key)
-        latents = alone.latents(key, index)
+        real = single.decode(batch | {"index": index}, key)
+        latents = single.draw_latents(key, index)
+        # The raw generator, not its average: it is the one the critic is trained
+        # against.
         variables = generator_variables(state)
-        fake, _ = alone.generate(variables, latents, batch["label"])
+        fake, _ = single.generate(variables, latents, batch["label"])
         critic = (state.critic.params, state.critic.batch_stats)
-        real_scores, _, _ = alone.score(*critic, real)
-        fake_scores, _, _ = alone.score(*critic, fake)
+        real_scores, _, _ = single.score(*critic, real)
+        fake_scores, _, _ = single.score(*critic, fake)
         estimate = -losses.wasserstein_critic(real_scores, fake_scores)
         return {"heldout/wasserstein": estimate}
 

@@ -1,7 +1,7 @@
 """WGAN: Arjovsky, Chintala and Bottou, arXiv 1701.07875, Algorithm 1.
 
 for each generator step:
-    n_critic times:                 # 100 times at the start: `data.plan`
+    n_critic times:                 # 100 times at the start: jaxgan/data/plan.py
         f_w gets new real examples and new latents
         w  <- w + a RMSProp(grad_w [E f_w(x) - E f_w(g(z))])
         w  <- clip(w, -c, c)
@@ -12,15 +12,14 @@ from typing import Literal
 
 from jaxgan import losses
 from jaxgan.gans.players import Players, assemble, generator_loss, initial_state
+from jaxgan.gradients import Loss, Outcome
 from jaxgan.turns import (
-    Loss,
-    Outcome,
     alternate,
     as_train_step,
     average_generator,
     chain,
+    clip_params,
     clip_weights,
-    clipped,
     generator_variables,
     turn,
 )
@@ -48,10 +47,10 @@ def wgan(
         clip_order: 'after' each critic step (Algorithm 1), or 'before' it (the
             authors' code, main.py l.184: the generator then sees a critic that is up
             to one update outside the box).
-        ema_decay: of the moving average of the generator; 0 keeps none.
-        accumulate_steps: parts that each turn takes a batch in.
-        sample_batch_norm: statistics at sampling: of the 'batch' (the authors') or
-            the 'running' ones.
+        ema_decay: of the moving average of the generator, in [0, 1); 0 keeps none.
+        accumulate_steps: micro-batches that each turn divides its batch into.
+        sample_batch_norm: the statistics of BatchNorm at sampling: those of the 'batch'
+            (as the authors' code) or the 'running' ones.
     """
     axis, parts = players.axis_name, accumulate_steps
     critic_turn = turn("critic", critic_loss(players), critic_optimizer, axis, parts)
@@ -70,7 +69,9 @@ def wgan(
         state = initial_state(
             players, key, generator_optimizer, critic_optimizer, bool(ema_decay)
         )
-        params = clipped(state.critic.params, clip)
+        # With clip_order 'before', or none yet, the first generator step would
+        # otherwise meet weights outside of the box.
+        params = clip_params(state.critic.params, clip)
         return state.replace(critic=state.critic.replace(params=params))
 
     step = as_train_step(alternate(critic_turn, generator_turn), axis)
@@ -78,16 +79,20 @@ def wgan(
 
 
 def critic_loss(players: Players) -> Loss:
-    """Return the critic's loss E D(G(z)) - E D(x) (equation 2, minimised).
+    """Return the critic's loss E D(G(z)) - E D(x), equation 2 with its sign changed.
 
-    Real and fake examples pass the critic apart, each with BatchNorm statistics of
-    their own (main.py l.189-207). `critic/wasserstein` is minus the loss.
+    Metrics: `critic/loss`, and `critic/wasserstein`, minus the loss: the estimate of
+        the
+    distance, positive and falling.
     """
 
     def loss(params: PyTree, state: GanState, batch: Batch, key: Key):
         real = players.decode(batch, key)
-        latents = players.latents(key, batch["index"])
+        latents = players.draw_latents(key, batch["index"])
+        # The generator's new running statistics are dropped: its turn updates them.
         fake, _ = players.generate(generator_variables(state), latents, batch["label"])
+        # Two passes, not one of both halves: BatchNorm normalises real and fake
+        # examples each by their own statistics (main.py l.189-207).
         real_scores, _, stats = players.score(params, state.critic.batch_stats, real)
         fake_scores, _, stats = players.score(params, stats, fake)
         value = losses.wasserstein_critic(real_scores, fake_scores)

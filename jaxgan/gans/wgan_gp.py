@@ -8,8 +8,8 @@
             w  <- Adam(grad_w E L)
         theta <- Adam(-grad_theta E D(G(z)))
 
-Other penalties take the place of the last term. With classes, the critic also learns
-to tell them (AC-GAN), as igul222's gan_cifar_resnet.py does.
+Other penalties (jaxgan/penalties.py) can take the place of the last term. With classes,
+the critic also learns to classify (AC-GAN), as in igul222's gan_cifar_resnet.py.
 """
 
 from collections.abc import Callable
@@ -19,10 +19,9 @@ import jax.numpy as jnp
 
 from jaxgan import losses
 from jaxgan.gans.players import Players, assemble, generator_loss, initial_state
+from jaxgan.gradients import Loss, Outcome
 from jaxgan.penalties import Penalty
 from jaxgan.turns import (
-    Loss,
-    Outcome,
     alternate,
     as_train_step,
     average_generator,
@@ -51,21 +50,21 @@ def wgan_gp(
     """Return the WGAN with a penalty on the critic's input gradient.
 
     Args:
-        players: both networks; the critic must not mix examples.
+        players: both networks; the critic must not mix the examples of a batch.
         generator_optimizer: Adam(1e-4, b1=0, b2=0.9) in Algorithm 1.
         critic_optimizer: likewise.
         penalty: (score, key, real, fake) -> Penalty, of `jaxgan.penalties`.
         penalty_weight: lambda, 10 in the paper.
         drift_weight: of E D(x)^2, 0 in the paper.
-        critic_classifier_weight: of the cross-entropy on real examples; used with
-            classes alone.
+        critic_classifier_weight: of the cross-entropy on real examples; used only
+            with classes, as the next one.
         generator_classifier_weight: of the cross-entropy on generated examples.
         generator_batch_multiple: latents of a generator step for each example of a
-            critic batch.
-        ema_decay: of the moving average of the generator; 0 keeps none.
-        accumulate_steps: parts that each turn takes a batch in.
-        sample_batch_norm: statistics at sampling: of the 'batch' (the authors') or
-            the 'running' ones.
+            critic batch; 2 in gan_cifar_resnet.py.
+        ema_decay: of the moving average of the generator, in [0, 1); 0 keeps none.
+        accumulate_steps: micro-batches that each turn divides its batch into.
+        sample_batch_norm: the statistics of BatchNorm at sampling: those of the 'batch'
+            (as the authors' code) or the 'running' ones.
     """
     axis, parts = players.axis_name, accumulate_steps
     loss = critic_loss(
@@ -98,29 +97,29 @@ def critic_loss(
     drift_weight: float,
     classifier_weight: float,
 ) -> Loss:
-    """Return the critic's loss, equation 3, with the drift and classifier terms.
+    """Return the critic's loss: equation 3, plus the drift and classifier terms.
 
-    The interpolates use the fakes of the loss. Fakes of a conditional generator are
-    made for the labels of the real batch; the cross-entropy is taken on real
-    examples alone (gan_cifar_resnet.py). Metrics of terms are unweighted.
+    Metrics of its terms are unweighted: `critic/wasserstein` (positive and falling),
+    `critic/gradient_penalty`, `critic/gradient_norm` (the mean at the interpolates),
+    and `critic/drift` where it has a weight.
     """
-    # The penalty needs float32 whatever the modules compute in.
+    # In bfloat16 the norms are too coarse for a gradient of second order: the penalty
+    # runs in the parameters' float32, whatever the modules compute in.
     exact = players._replace(critic=players.critic.clone(dtype=None))
 
     def loss(params: PyTree, state: GanState, batch: Batch, key: Key):
         real = players.decode(batch, key)
         labels = batch["label"]
-        latents = players.latents(key, batch["index"])
+        latents = players.draw_latents(key, batch["index"])
+        # A conditional generator makes its fakes for the labels of the real batch, as
+        # gan_cifar_resnet.py does.
         fake, _ = players.generate(generator_variables(state), latents, labels)
         real_scores, real_logits, _ = players.score(params, {}, real)
         fake_scores, fake_logits, _ = players.score(params, {}, fake)
-        term = penalty(
-            lambda x: exact.score(params, {}, x)[0],
-            key,
-            real,
-            fake,
-            index=batch["index"],
-        )
+        # The interpolates lie between the examples that the other terms see, so the
+        # fakes are made once.
+        score = exact.score_function(params)
+        term = penalty(score, key, real, fake, index=batch["index"])
         drift = losses.drift(real_scores)
         distance = losses.wasserstein_critic(real_scores, fake_scores)
         value = distance + penalty_weight * term.value + drift_weight * drift
@@ -132,7 +131,8 @@ def critic_loss(
         if drift_weight:
             metrics["critic/drift"] = drift
         if real_logits is not None and fake_logits is not None:
-            entropy = losses.classification(real_logits, labels)
+            # On real examples only: the critic does not learn classes from fakes.
+            entropy = losses.classifier_cross_entropy(real_logits, labels)
             value = value + classifier_weight * entropy
             metrics |= classifier_metrics(entropy, real_logits, fake_logits, labels)
         return value, Outcome({}, {"critic/loss": value} | metrics)
@@ -143,7 +143,18 @@ def critic_loss(
 def classifier_metrics(
     entropy: Array, real_logits: Array, fake_logits: Array, labels: Array
 ) -> Metrics:
-    """Return the classifier's cross-entropy, and its accuracies in [0, 1]."""
+    """Return metrics of the critic's classifier.
+
+    Args:
+        entropy: the mean cross-entropy [] on real examples, in nats.
+        real_logits: [b, classes] of real examples.
+        fake_logits: [b, classes] of fakes.
+        labels: int32 [b], the classes of both.
+
+    Returns:
+        `critic/classification`, and `critic/accuracy_real` and `critic/accuracy_fake`
+        in [0, 1].
+    """
 
     def accuracy(logits: Array) -> Array:
         return jnp.mean(jnp.argmax(logits, axis=-1) == labels)

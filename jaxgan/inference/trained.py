@@ -1,11 +1,10 @@
-"""One network of a CycleGAN's run, read from its workdir alone."""
+"""One trained network of a CycleGAN, read from the workdir of its run."""
 
 from pathlib import Path
 from typing import Any
 
 from jaxgan.errors import UserError, unknown
-from jaxgan.experiment import build
-from jaxgan.experiment import variants as configs
+from jaxgan.experiment import stored
 from jaxgan.types import PyTree
 from jaxgan.weights import network_files
 from jaxgan.workdir import checkpoint_files
@@ -14,38 +13,41 @@ from jaxgan.workdir import checkpoint_files
 def network(
     workdir: Path, name: str, step: int | None = None
 ) -> tuple[PyTree, dict[str, Any], int]:
-    """Return a network's variables, what it is (as in `weights`), and its step.
+    """Return (variables, about, step) of one network of a run.
 
-    A generator's are the moving average where the run keeps one.
+    `variables` and `about` are those of `weights.network_files`. A generator's
+    variables are its moving average if the run keeps one.
 
     Args:
-        workdir: of the run; its data is not needed.
+        workdir: folder of the run; its data is not needed.
         name: 'a2b', 'b2a', 'a' or 'b'.
-        step: of the checkpoint; the newest sound one if None.
+        step: step of the checkpoint; None is the newest undamaged one.
 
     Raises:
-        UserError: no CycleGAN's run, no such network or checkpoint, or a damaged one.
+        UserError: the run is not a CycleGAN's, there is no such network or checkpoint,
+            or the checkpoint is damaged.
     """
-    config = configs.load(workdir)
-    if config.gan.name != "cyclegan":
-        raise UserError(f"{workdir}: a run of {config.gan.name}, not of cyclegan")
+    experiment = stored.load(workdir)
+    if experiment.family != "translation":
+        raise UserError(
+            f"{workdir}: a run of {experiment.gan_name}, which has no domains; must be "
+            "that of a CycleGAN"
+        )
     if name not in network_files.NAMES:
         raise unknown("--network", name, network_files.NAMES)
     player = network_files.NAMES[name]
     folder = workdir / "checkpoints"
     step = checkpoint_files.sound_step(folder, step)
     shape = tuple(checkpoint_files.read_loop(folder, step)["shape"])
-    definition = config[player].to_dict() | {"channels": shape[-1]}
-    if definition["name"] == "unet":
-        depth = build.domains(config, shape).generator.num_downs
-        definition["name"] = f"unet_{2**depth}"
+    definition = experiment.network_definition(player, shape)
     about = {"player": player, "name": name, "network": definition}
-    of_one: Any = {
+    # Only this network's part of the checkpoint is read.
+    shapes: Any = {
         part: {name: tree} for part, tree in network_files.shapes(about).items()
     }
-    average = player == "generator" and config.gan.ema_decay > 0
-    like: Any = {"memory": {"average": of_one}} if average else {player: of_one}
-    state: Any = checkpoint_files.read(folder, step, like, partial=True)[0]
-    found = state["memory"]["average"] if average else state[player]
-    variables = {part: tree[name] for part, tree in found.items()}
+    average = player == "generator" and experiment.has_average
+    wanted: Any = {"memory": {"average": shapes}} if average else {player: shapes}
+    state: Any = checkpoint_files.read(folder, step, wanted, partial=True)[0]
+    networks = state["memory"]["average"] if average else state[player]
+    variables = {part: tree[name] for part, tree in networks.items()}
     return variables, about, step

@@ -1,4 +1,4 @@
-"""How near samples are to data whose distribution is known, as the toy sets are."""
+"""Distances between generated points and data of a known distribution (toy sets)."""
 
 import numpy as np
 from jaxtyping import Real
@@ -8,6 +8,7 @@ from scipy.spatial.distance import cdist
 
 def _points(name: str, values: np.ndarray) -> np.ndarray:
     """Return `values` [n, ...] as finite float64 [n, d], or raise ValueError."""
+    # A check of our own, because scipy's messages name neither argument.
     if values.ndim < 2 or values.size == 0:
         raise ValueError(
             f"{name} has shape {values.shape}: needs [n, ...], none of it 0"

@@ -1,1 +1,1 @@
-"""Files of trained weights: ours, PyTorch's, and the official CycleGAN code's keys."""
+"""Files of trained weights: our format, PyTorch's, and the official code's keys."""

@@ -1,10 +1,13 @@
-"""Files of one network's weights: .safetensors with its definition, upstream's .pth.
+"""Files of one network's weights: .safetensors, or .pth of the official code.
+
+A .safetensors file holds the network's definition as well.
 
 `variables` are {'params', 'batch_stats'} of a Linen module. `about` says what they are:
-{'player': 'generator' or 'critic', 'name': 'a2b', 'b2a', 'a', 'b' or '' for unknown,
+{'player': 'generator' or 'critic', 'name': 'a2b', 'b2a', 'a', 'b', or '' if unknown,
 'network': the arguments of `models.translation`, and `channels`}.
 """
 
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,21 +25,23 @@ from jaxgan.models import translation
 from jaxgan.types import PyTree
 from jaxgan.weights import official_networks, torch_files
 
-# The networks of a CycleGAN, and whose they are.
+# The networks of a CycleGAN: name -> player.
 NAMES = {"a2b": "generator", "b2a": "generator", "a": "critic", "b": "critic"}
-# Upstream's D_A judges the images that its G_A makes, which are of domain b.
-UPSTREAM_NAMES = {"G_A": "a2b", "G_B": "b2a", "D_A": "b", "D_B": "a"}
-KEY = "jaxgan"  # of the metadata
+# The official code's names -> ours. Its D_A judges the images that G_A makes, and these
+# are of domain b (docs/papers.md, "CycleGAN: names").
+OFFICIAL_NAMES = {"G_A": "a2b", "G_B": "b2a", "D_A": "b", "D_B": "a"}
+METADATA_KEY = "jaxgan"
 
 
 def load(path: str | Path) -> tuple[PyTree, dict[str, Any]]:
-    """Return (variables, about) of a file, its arrays as they are stored.
+    """Return (variables, about) of a file; arrays keep the type of the file.
 
-    A file that does not end in .safetensors is read as upstream's, without PyTorch.
+    A file that does not end in .safetensors is read as one of the official code.
+    PyTorch is not needed.
 
     Raises:
-        UserError: no such file, a damaged one, one of other things than weights, or
-            arrays that do not fit the network; it names the first.
+        UserError: there is no such file, it is damaged, it holds anything other than
+            weights, or an array does not fit the network; the message names the first.
     """
     path = Path(path)
     if not path.is_file():
@@ -47,7 +52,7 @@ def load(path: str | Path) -> tuple[PyTree, dict[str, Any]]:
             variables, player, network = official_networks.from_torch(tensors)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
-        name = upstream_name(path, player)
+        name = name_from_official_file(path, player)
         return variables, {"player": player, "name": name, "network": network}
     try:
         with safetensors.safe_open(path, framework="np") as file:
@@ -55,34 +60,36 @@ def load(path: str | Path) -> tuple[PyTree, dict[str, Any]]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, KeyError, TypeError) as error:
         raise UserError(f"{path}: no sound safetensors file ({error})") from error
-    about = checked_about(path, metadata)
+    about = read_about(path, metadata)
     check_fits(path, arrays, about)
     variables = {"params": {}, "batch_stats": {}}
     return variables | unflatten_dict(arrays, sep="/"), about
 
 
 def save(path: str | Path, variables: PyTree, about: Mapping[str, Any]) -> None:
-    """Write a network as .safetensors; an array is called 'params/LAYER/kernel'.
+    """Write a network as .safetensors, its arrays by names like 'params/LAYER/kernel'.
 
     Raises:
-        UserError: the arrays do not fit `about['network']`.
+        UserError: an array does not fit `about['network']`.
     """
     arrays = {
         name: np.ascontiguousarray(array)
         for name, array in flatten_dict(variables, sep="/").items()
     }
     check_fits(Path(path), arrays, about)
-    content = safetensors.numpy.save(arrays, metadata={KEY: json.dumps(about)})
+    content = safetensors.numpy.save(arrays, metadata={METADATA_KEY: json.dumps(about)})
     Path(path).write_bytes(content)
 
 
 def load_folder(folder: str | Path) -> dict[str, tuple[PyTree, dict[str, Any]]]:
     """Return {'a2b': (variables, about), ...} of the .safetensors files in a folder.
 
-    The name is the metadata's, or else the file's: a2b.safetensors. Any of the four.
+    A network's name is that in the metadata, or else that of the file, as in
+    a2b.safetensors. The folder holds one to four networks.
 
     Raises:
-        UserError: a file without a name or of another player, two of one name, none.
+        UserError: a file has no name or holds another player than its name says, two
+            files hold the same network, or there is no file.
     """
     found: dict[str, tuple[PyTree, dict[str, Any]]] = {}
     for path in sorted(Path(folder).glob("*.safetensors")):
@@ -104,7 +111,11 @@ def load_folder(folder: str | Path) -> dict[str, tuple[PyTree, dict[str, Any]]]:
 
 
 def module(about: Mapping[str, Any]) -> nn.Module:
-    """Return the Linen module of a network; raises UserError for a wrong definition."""
+    """Return the Linen module of a network.
+
+    Raises:
+        UserError: the definition is wrong.
+    """
     definition = dict(about["network"])
     if about["player"] == "generator":
         return translation.generator(**definition)
@@ -113,7 +124,19 @@ def module(about: Mapping[str, Any]) -> nn.Module:
 
 
 def shapes(about: Mapping[str, Any]) -> PyTree:
-    """Return the shapes and types of a network's variables; raises UserError."""
+    """Return a network's variables as `jax.ShapeDtypeStruct`s.
+
+    Raises:
+        UserError: the definition is wrong.
+    """
+    return _traced_shapes(json.dumps(about, sort_keys=True))
+
+
+# Tracing a network takes up to 0.4 s on two cores, and reading a file and writing it
+# again asks twice. The key is text because a forged definition may not be hashable.
+@functools.lru_cache(maxsize=32)
+def _traced_shapes(about_text: str) -> PyTree:
+    about = json.loads(about_text)
     definition = about["network"]
     if about["player"] == "generator":
         side = 2 * translation.side_multiple(definition["name"])
@@ -129,9 +152,9 @@ def shapes(about: Mapping[str, Any]) -> PyTree:
 def check_fits(
     path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]
 ) -> None:
-    """Raise UserError naming the first array that is not the network's."""
+    """Raise UserError naming the first array that does not fit the network."""
     network = about["network"]
-    # Compared before as many layers are built.
+    # A forged file may ask for more layers than could be built.
     if network.get("num_layers", 0) > len(arrays):
         raise UserError(f"{path}: holds fewer arrays than its network has layers")
     wanted = flatten_dict(shapes(about), sep="/")
@@ -147,33 +170,33 @@ def check_fits(
             )
 
 
-def checked_about(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+def read_about(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     """Return what a file's metadata says of its network; raises UserError."""
-    if KEY not in metadata:
+    if METADATA_KEY not in metadata:
         raise UserError(
-            f"{path}: its metadata has no network's definition ('{KEY}'); was it "
-            "written by jaxgan.convert?"
+            f"{path}: its metadata has no definition of a network ('{METADATA_KEY}'); "
+            "was it written by jaxgan.convert?"
         )
     try:
-        about = json.loads(metadata[KEY])
+        about = json.loads(metadata[METADATA_KEY])
         player, name, network = (about[key] for key in ("player", "name", "network"))
-        whole = [network["channels"], network.get("num_layers", 1)]
-        right = (
+        counts = [network["channels"], network.get("num_layers", 1)]
+        known = (
             player in ("generator", "critic")
             and name in ("", *NAMES)
             and isinstance(network["name"], str)
-            and all(type(number) is int and number > 0 for number in whole)
+            and all(type(number) is int and number > 0 for number in counts)
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: its metadata is damaged ({error!r})") from error
-    if not right:
-        raise UserError(f"{path}: its metadata names no network of this project's")
+    if not known:
+        raise UserError(f"{path}: its metadata names no network of jaxgan")
     return {"player": player, "name": name, "network": network}
 
 
-def upstream_name(path: Path, player: str) -> str:
-    """Return the network's name that upstream's file name tells: latest_net_G_A.pth."""
-    for theirs, ours in UPSTREAM_NAMES.items():
-        if path.stem.endswith(f"_net_{theirs}") and NAMES[ours] == player:
-            return ours
+def name_from_official_file(path: Path, player: str) -> str:
+    """Return the name that a file like latest_net_G_A.pth tells, or ''."""
+    for official_name, name in OFFICIAL_NAMES.items():
+        if path.stem.endswith(f"_net_{official_name}") and NAMES[name] == player:
+            return name
     return ""

@@ -1,7 +1,7 @@
-"""Upstream's state_dicts as variables of this project's networks, and back.
+"""State_dicts of the official CycleGAN code as variables of our networks, and back.
 
-Upstream is junyanz/pytorch-CycleGAN-and-pix2pix. Its keys tell which network they
-belong to (spec/cyclegan.md 1.13).
+The official code is junyanz/pytorch-CycleGAN-and-pix2pix. The keys of a state_dict tell
+which network it belongs to; the rules are in docs/papers.md, "CycleGAN: weight files".
 """
 
 import re
@@ -11,42 +11,44 @@ from typing import Any
 import numpy as np
 
 from jaxgan.errors import UserError
-from jaxgan.weights.official_keys import BLOCKS, Definition, leaves
+from jaxgan.weights.official_keys import CONV_INDICES, Definition, leaves
 
 Arrays = Mapping[str, np.ndarray]
 
-# Kept by every BatchNorm, and by the InstanceNorm of old versions, which ignored them.
+# Running statistics: BatchNorm uses them. InstanceNorm of old PyTorch versions stored
+# them as well, but ignored them.
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-PREFIXES = ("module.", "_orig_mod.")  # DataParallel's and torch.compile's
-# What a trained network no longer tells; upstream's defaults.
+PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
+# A trained network does not tell how it was initialised: the official defaults.
 INITIALIZER = {"initializer": "normal", "gain": 0.02}
 
 
 def from_torch(tensors: Arrays) -> tuple[dict[str, Any], str, Definition]:
-    """Return a state_dict's variables {'params', 'batch_stats'}, player, definition.
+    """Return (variables, player, definition) of an official state_dict.
 
-    The player is 'generator' or 'critic'; the definition holds all arguments of
-    `models.translation`, and `channels`. What the keys do not tell is upstream's
-    default: padding reflect where replicate is possible, no dropout in a U-Net, and
-    how the weights were initialised. Running statistics of InstanceNorm are left out.
+    `variables` are {'params', 'batch_stats'} of our network, `player` is 'generator' or
+    'critic', and `definition` holds all arguments of `models.translation`, and
+    `channels`. What the keys do not tell is the official default: padding reflect where
+    replicate has the same keys, no dropout in a U-Net, and the initialisation. Running
+    statistics of InstanceNorm are left out.
 
     Raises:
-        UserError: naming the first key that does not fit.
+        UserError: a key or an array does not fit; the message names the first.
     """
-    tensors = {without_prefixes(key): tensor for key, tensor in tensors.items()}
-    player, definition = defined(tensors)
+    tensors = {strip_prefixes(key): tensor for key, tensor in tensors.items()}
+    player, definition = detect_network(tensors)
     wanted = leaves(definition)
     variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
     for key, tensor in tensors.items():
         if key not in wanted:
             if key.endswith(STATISTICS):
                 continue
-            raise UserError(f"key {key}: does not fit {described(definition)}")
+            raise UserError(f"key {key}: does not fit {description(definition)}")
         leaf = wanted[key]
         if tensor.shape != leaf.shape or tensor.dtype.kind in "iub":
             raise UserError(
                 f"key {key}: is {tensor.dtype} {tensor.shape}, "
-                f"{described(definition)} has floats {leaf.shape}"
+                f"{description(definition)} has floats {leaf.shape}"
             )
         *path, name = leaf.path.split("/")
         node = variables
@@ -54,23 +56,24 @@ def from_torch(tensors: Arrays) -> tuple[dict[str, Any], str, Definition]:
             node = node.setdefault(part, {})
         node[name] = leaf.from_torch(tensor)
     if missing := [key for key in wanted if key not in tensors]:
-        raise UserError(f"key {missing[0]}: missing, {described(definition)} has it")
+        raise UserError(f"key {missing[0]}: missing, {description(definition)} has it")
     return variables, player, definition
 
 
 def to_torch(variables: Mapping[str, Any], definition: Definition) -> Arrays:
-    """Return upstream's state_dict of a network, the inverse of `from_torch`.
+    """Return the official state_dict of a network, the inverse of `from_torch`.
 
     Raises:
-        UserError: upstream has no such network.
+        UserError: the official code has no such network.
     """
-    own = {"name": "tutorial", "upsample": "resize"}
+    ours_only = {"name": "tutorial", "upsample": "resize"}
     if definition["name"].startswith("resnet"):
-        own["block"] = "tutorial"
-    for option, value in own.items():
+        ours_only["block"] = "tutorial"
+    for option, value in ours_only.items():
         if definition.get(option) == value:
             raise UserError(
-                f"{option} = {value}: upstream has no such network; use .safetensors"
+                f"{option} = {value}: the official code has no such network; use "
+                ".safetensors"
             )
     tensors = {}
     for key, leaf in leaves(definition).items():
@@ -81,21 +84,21 @@ def to_torch(variables: Mapping[str, Any], definition: Definition) -> Arrays:
     return tensors
 
 
-def padding_assumed(definition: Definition) -> bool:
-    """Return whether the keys left open its padding, reflect or replicate."""
+def padding_is_assumed(definition: Definition) -> bool:
+    """Return whether the keys left open which padding: reflect or replicate."""
     resnet = definition["name"].startswith("resnet")
     return resnet and definition["padding"] == "reflect"
 
 
-def without_prefixes(key: str) -> str:
-    """Return a key without the names of the wrappers around the network."""
+def strip_prefixes(key: str) -> str:
+    """Return a key without the names of the wrappers around its network."""
     while key.startswith(PREFIXES):
         key = key.partition(".")[2]
     return key
 
 
-def defined(tensors: Arrays) -> tuple[str, Definition]:
-    """Return the player and the definition of the network that has such keys."""
+def detect_network(tensors: Arrays) -> tuple[str, Definition]:
+    """Return the player and the definition of the network that has these keys."""
     if any(".conv_block." in key for key in tensors):
         return "generator", resnet_definition(tensors)
     if any(key.startswith("model.model.") for key in tensors):
@@ -109,30 +112,30 @@ def defined(tensors: Arrays) -> tuple[str, Definition]:
             tensors, "model", "patch", "model.3", max(count - 2, 1)
         )
     raise UserError(
-        f"key {next(iter(tensors))}: belongs to no network of upstream's CycleGAN"
+        f"key {next(iter(tensors))}: belongs to no network of the official code"
     )
 
 
 def resnet_definition(tensors: Arrays) -> Definition:
     """Return the definition of a ResnetGenerator."""
-    width, channels = widths(tensors, "model.1.weight")
+    width, channels = width_and_channels(tensors, "model.1.weight")
     groups: dict[str, list[int]] = {}
     for key, tensor in tensors.items():
         match = re.fullmatch(r"(model\.\d+)\.conv_block\.(\d+)\.weight", key)
         if match and tensor.ndim == 4:
             groups.setdefault(match[1], []).append(int(match[2]))
     first = tuple(sorted(next(iter(groups.values()), [])))
-    # Of the two paddings with the same keys, reflect comes first in the table.
-    kinds = [kind for kind, indices in BLOCKS.items() if indices == first]
+    # Reflect and replicate have the same indices; reflect comes first in the table.
+    kinds = [kind for kind, indices in CONV_INDICES.items() if indices == first]
     if not kinds:
         found = next(key for key in tensors if ".conv_block." in key)
-        raise UserError(f"key {found}: belongs to no block of upstream's")
+        raise UserError(f"key {found}: belongs to no block of the official code")
     padding, dropout = kinds[0]
     return {
         "name": f"resnet_{len(groups)}blocks",
         "channels": channels,
         "width": width,
-        "norm": norm(tensors, "model.2", "model.1"),
+        "norm": detect_norm(tensors, "model.2", "model.1"),
         "padding": padding,
         "block": "residual",
         "dropout": dropout,
@@ -143,7 +146,7 @@ def resnet_definition(tensors: Arrays) -> Definition:
 
 def unet_definition(tensors: Arrays) -> Definition:
     """Return the definition of a UnetGenerator."""
-    width, channels = widths(tensors, "model.model.0.weight")
+    width, channels = width_and_channels(tensors, "model.model.0.weight")
     pattern = re.compile(r"model\.model\.1((?:\.model\.3)*)\.model\.\d+\.weight")
     matches = [match for key in tensors if (match := pattern.fullmatch(key))]
     nested = max((match[1].count("3") for match in matches), default=0)
@@ -151,7 +154,7 @@ def unet_definition(tensors: Arrays) -> Definition:
         "name": f"unet_{2 ** min(nested + 2, 16)}",
         "channels": channels,
         "width": width,
-        "norm": norm(tensors, "model.model.1.model.2", "model.model.0"),
+        "norm": detect_norm(tensors, "model.model.1.model.2", "model.model.0"),
         "padding": "reflect",
         "block": "residual",
         "dropout": False,
@@ -164,33 +167,37 @@ def critic_definition(
     tensors: Arrays, root: str, name: str, first_norm: str, num_layers: int
 ) -> Definition:
     """Return the definition of an NLayerDiscriminator or a PixelDiscriminator."""
-    width, channels = widths(tensors, f"{root}.0.weight")
+    width, channels = width_and_channels(tensors, f"{root}.0.weight")
     return {
         "name": name,
         "channels": channels,
         "width": width,
         "num_layers": num_layers,
-        "norm": norm(tensors, first_norm, f"{root}.2"),
+        "norm": detect_norm(tensors, first_norm, f"{root}.2"),
         **INITIALIZER,
     }
 
 
-def widths(tensors: Arrays, key: str) -> tuple[int, int]:
-    """Return the output and input channels of a network's first convolution."""
+def width_and_channels(tensors: Arrays, key: str) -> tuple[int, int]:
+    """Return a network's width and channels, of its first convolution's weight."""
     if key not in tensors or tensors[key].ndim != 4:
         raise UserError(f"key {key}: missing, or no convolution's weight")
     return tensors[key].shape[0], tensors[key].shape[1]
 
 
-def norm(tensors: Arrays, layer: str, conv: str) -> str:
-    """Return the norm, by its own weights or else by upstream's rule of biases."""
+def detect_norm(tensors: Arrays, layer: str, conv: str) -> str:
+    """Return the norm, told by its weights, or else by the bias of the convolution.
+
+    Only BatchNorm has weights. Without BatchNorm, a convolution has a bias only before
+    InstanceNorm (`use_bias` in the official models/networks.py).
+    """
     if f"{layer}.weight" in tensors:
         return "batch"
     return "instance" if f"{conv}.bias" in tensors else "none"
 
 
-def described(definition: Definition) -> str:
-    """Return a definition in a few words."""
+def description(definition: Definition) -> str:
+    """Return a definition in a few words, for people."""
     words = [f"{definition['name']} of width {definition['width']}"]
     if definition["name"] == "patch":
         words.append(f"{definition['num_layers']} layers")

@@ -1,8 +1,9 @@
 """PyTorch's files of weights, read and written without PyTorch.
 
-Two formats: the zip (`torch.save` since 1.6) has a pickle that describes the tensors
-and a member for each storage; before 2020 a file was a row of five pickles followed by
-the storages. Of both, `torch_pickle` reads tensors and nothing else.
+There are two formats. The zip (`torch.save` since PyTorch 1.6) has one pickle that
+describes the tensors, and one member for each storage. Before 2020 a file was a row of
+five pickles, followed by the storages. `torch_pickle` reads the pickles of both, and
+accepts tensors and nothing else.
 """
 
 import io
@@ -19,14 +20,20 @@ import numpy as np
 
 from jaxgan.errors import UserError
 from jaxgan.weights import torch_pickle
-from jaxgan.weights.torch_pickle import MORE, Refused, Storage, Tensor
+from jaxgan.weights.torch_pickle import (
+    HOLDS_MORE,
+    Storage,
+    Tensor,
+    UnreadableFile,
+    shortened,
+)
 
 # The first two pickles of the old format (torch/serialization.py).
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
-# Of the pickles that are written: both ends, and `collections.OrderedDict()`.
+# Parts of a pickle that is written: its start, its end, `collections.OrderedDict()`.
 START, END = pickle.PROTO + b"\2", pickle.SETITEMS + pickle.STOP
 EMPTY = b"ccollections\nOrderedDict\n" + pickle.EMPTY_TUPLE + pickle.REDUCE
-# What Python's zipfile raises on forged headers.
+# What Python's zipfile raises for forged headers.
 DAMAGED_ZIP = (
     zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError,
     struct.error, OverflowError, OSError,
@@ -34,13 +41,14 @@ DAMAGED_ZIP = (
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a state_dict by name, read-only views of its storages.
+    """Return the arrays of a state_dict by name, as read-only views of its storages.
 
-    bfloat16 comes as ml_dtypes' type. Nothing in the file is executed.
+    Shapes and types are those of the file; bfloat16 is ml_dtypes' type. Nothing in the
+    file is executed.
 
     Raises:
-        UserError: the file is of neither format, damaged, or holds anything that is
-            no tensor.
+        UserError: the file has neither format, is damaged, or holds anything that is
+            not a tensor.
     """
     with open(path, "rb") as file:
         start = file.read(4)
@@ -51,76 +59,88 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
             elif start[:1] == pickle.PROTO:
                 tree, storages = _read_pickles(file)
             else:
-                raise Refused("is no PyTorch file: neither zip nor pickle")
-            return {key: _array(tensor, storages) for key, tensor in tree.items()}
-        except Refused as error:
+                raise UnreadableFile("is no PyTorch file: neither a zip nor a pickle")
+            return {key: _view(tensor, storages) for key, tensor in tree.items()}
+        except UnreadableFile as error:
             raise UserError(f"{path}: {error}") from error
 
 
 def _read_zip(file: BinaryIO) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
-    """Return the tensors of the zip format by name and its storages by key."""
+    """Return the tensors of the zip format by name, and its storages by key."""
     try:
         with zipfile.ZipFile(file) as archive:
             members = {member.filename: member for member in archive.infolist()}
-            # Compressed members could be far larger than the file.
+            # PyTorch never compresses. Compressed members could be far larger than the
+            # file, and fill the memory.
             if any(m.compress_type != zipfile.ZIP_STORED for m in members.values()):
-                raise Refused(f"is a compressed zip, TorchScript perhaps; {MORE}")
+                raise UnreadableFile(
+                    f"is a compressed zip, TorchScript perhaps; {HOLDS_MORE}"
+                )
             if sum(m.file_size for m in members.values()) > _length(file):
-                raise Refused("is a damaged zip (members overlap)")
+                raise UnreadableFile("is a damaged zip (members overlap)")
             roots = [name[:-8] for name in members if name.endswith("/data.pkl")]
             if len(roots) != 1:
-                raise Refused("is a zip, but none of PyTorch's: it has no data.pkl")
+                raise UnreadableFile(
+                    "is a zip, but none of PyTorch's: it has no data.pkl"
+                )
             root = roots[0]
             order = f"{root}byteorder"
             if order in members and archive.read(order) != b"little":
-                raise Refused("was written by a big-endian machine")
+                raise UnreadableFile("was written by a big-endian machine")
             pickled = io.BytesIO(archive.read(f"{root}data.pkl"))
             tree = _state_dict(torch_pickle.load(pickled))
             storages = {}
             for storage in _storages(tree).values():
                 name = f"{root}data/{storage.key}"
                 if name not in members:
-                    raise Refused(f"lacks its storage {storage.key}")
+                    raise UnreadableFile(f"lacks its storage {shortened(storage.key)}")
                 storages[storage.key] = _flat(storage, archive.read(name))
             return tree, storages
     except DAMAGED_ZIP as error:
-        raise Refused(f"is a damaged zip ({error})") from error
+        raise UnreadableFile(f"is a damaged zip ({error})") from error
 
 
 def _read_pickles(file: BinaryIO) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
-    """Return the tensors of the old format by name and its storages by key."""
+    """Return the tensors of the old format by name, and its storages by key."""
     if torch_pickle.load(file) != MAGIC or torch_pickle.load(file) != PROTOCOL:
-        raise Refused("is a pickle, but none of PyTorch's: it has no magic number")
+        raise UnreadableFile(
+            "is a pickle, but none of PyTorch's: it has no magic number"
+        )
     machine = torch_pickle.load(file)
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
-        raise Refused("was written by a big-endian machine")
+        raise UnreadableFile("was written by a big-endian machine")
     tree = _state_dict(torch_pickle.load(file))
     keys = torch_pickle.load(file)
     described = _storages(tree)
     known = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
     if not known or sorted(keys) != sorted(described):
-        raise Refused("is damaged: its storages are not those of its tensors")
+        raise UnreadableFile("is damaged: its storages are not those of its tensors")
     storages = {}
     for storage in (described[key] for key in keys):
         length = storage.elements * storage.dtype.itemsize
         if int.from_bytes(file.read(8), "little") != storage.elements:
-            raise Refused(f"is damaged: its storage {storage.key} has another length")
+            raise UnreadableFile(
+                f"is damaged: its storage {shortened(storage.key)} has another length"
+            )
         if length > _length(file) - file.tell():
-            raise Refused(f"is cut short in its storage {storage.key}")
+            raise UnreadableFile(
+                f"is cut short in its storage {shortened(storage.key)}"
+            )
         storages[storage.key] = _flat(storage, file.read(length))
     return tree, storages
 
 
 def _state_dict(tree: Any) -> dict[str, Tensor]:
-    """Return what a file's pickle describes if it is a dictionary of tensors."""
+    """Return what a pickle describes, checked to be a dictionary of tensors."""
     if not isinstance(tree, dict) or not tree:
-        raise Refused(f"holds no state_dict ({type(tree).__name__})")
+        kind = "empty" if isinstance(tree, dict) else type(tree).__name__
+        raise UnreadableFile(f"holds no state_dict ({kind})")
     for key, value in tree.items():
         if not isinstance(value, Tensor):
             kind = type(value).__name__
-            raise Refused(
-                f"holds {kind} under the key {torch_pickle.shown(key)}, where a "
-                "state_dict has a tensor; save net.state_dict() alone"
+            raise UnreadableFile(
+                f"holds {kind} under the key {shortened(key)}, where a state_dict has "
+                "a tensor; save only net.state_dict()"
             )
     return tree
 
@@ -130,21 +150,23 @@ def _storages(tree: Mapping[str, Tensor]) -> dict[str, Storage]:
     found: dict[str, Storage] = {}
     for tensor in tree.values():
         if found.setdefault(tensor.storage.key, tensor.storage) != tensor.storage:
-            raise Refused(f"has two storages of the key {tensor.storage.key}")
+            raise UnreadableFile(
+                f"has two storages of the key {shortened(tensor.storage.key)}"
+            )
     return found
 
 
 def _flat(storage: Storage, content: bytes) -> np.ndarray:
-    """Return a storage's numbers, flat."""
+    """Return a storage's numbers as an array of one dimension."""
     if len(content) != storage.elements * storage.dtype.itemsize:
-        raise Refused(
-            f"is damaged: its storage {storage.key} has {len(content):,} bytes, not "
-            f"{storage.elements:,} numbers of {storage.dtype.itemsize}"
+        raise UnreadableFile(
+            f"is damaged: its storage {shortened(storage.key)} has {len(content):,} "
+            f"bytes, not {storage.elements:,} numbers of {storage.dtype.itemsize}"
         )
     return np.frombuffer(content, storage.dtype)
 
 
-def _array(tensor: Tensor, storages: Mapping[str, np.ndarray]) -> np.ndarray:
+def _view(tensor: Tensor, storages: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return a view of a tensor's storage; `torch_pickle` has checked its bounds."""
     flat = storages[tensor.storage.key]
     strides = [flat.itemsize * stride for stride in tensor.stride]
@@ -161,9 +183,9 @@ def _length(file: BinaryIO) -> int:
 def write(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
     """Write a state_dict that `torch.load(path, weights_only=True)` reads.
 
-    The zip format; the same arrays make the same bytes.
+    The file has the zip format. The same arrays give the same bytes.
     """
-    kinds = {dtype: name.split()[1] for name, dtype in torch_pickle.STORAGES.items()}
+    kinds = {dtype: name for name, dtype in torch_pickle.STORAGE_TYPES.items()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
 
         def member(name: str, content: bytes) -> None:
@@ -180,12 +202,12 @@ def write(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def _opcodes(value: Any) -> bytes:
-    """Return the opcodes that put a number, string or tuple on the stack."""
+    """Return the opcodes that put a number, string or tuple onto the stack."""
     return pickle.dumps(value, protocol=2)[2:-1]
 
 
 def _tensor_opcodes(key: str, kind: str, shape: tuple[int, ...]) -> bytes:
-    """Return the opcodes of a contiguous tensor that has a storage for itself."""
+    """Return the opcodes of a contiguous tensor that has a storage of its own."""
     strides = tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
     storage = (
         pickle.MARK + _opcodes("storage") + f"ctorch\n{kind}\n".encode()

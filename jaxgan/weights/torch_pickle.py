@@ -1,47 +1,63 @@
-"""The pickles inside PyTorch's files of weights, read without executing anything.
+"""Restricted unpickler for PyTorch's files of weights.
 
 A pickle is a program for a small stack machine, which can call any function of any
-module. This machine knows the opcodes that PyTorch's `save` of a state_dict has ever
-written, and builds tensors' descriptions, numbers, strings, tuples, lists and
-dictionaries; it imports and calls nothing, and refuses the rest by name.
+module. This unpickler executes only the opcodes that PyTorch's `save` of a state_dict
+has ever written. It imports nothing: the few classes and functions that a state_dict
+names are replaced by stand-ins that describe tensors.
+
+It builds on `pickle._Unpickler`, the standard library's Unpickler in the form that is
+written in Python, because its opcodes can be replaced. The form in C is not safe. It
+hashes dictionary keys of any type: a tuple of tuples, 40 deep, took more than 20 s. Its
+memo is an array as long as the largest index in the file: 2^32 - 1 was a MemoryError.
 """
 
+import io
 import math
+import pickle
 import pickletools
-from collections import OrderedDict
-from typing import Any, BinaryIO, NamedTuple
+import struct
+from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
-STORAGES: dict[str, Any] = {
-    "torch DoubleStorage": np.dtype("<f8"),
-    "torch FloatStorage": np.dtype("<f4"),
-    "torch HalfStorage": np.dtype("<f2"),
-    "torch BFloat16Storage": np.dtype(ml_dtypes.bfloat16),
-    "torch LongStorage": np.dtype("<i8"),
-    "torch IntStorage": np.dtype("<i4"),
-    "torch ShortStorage": np.dtype("<i2"),
-    "torch CharStorage": np.dtype("i1"),
-    "torch ByteStorage": np.dtype("u1"),
-    "torch BoolStorage": np.dtype("?"),
+STORAGE_TYPES: dict[str, np.dtype] = {
+    "DoubleStorage": np.dtype("<f8"),
+    "FloatStorage": np.dtype("<f4"),
+    "HalfStorage": np.dtype("<f2"),
+    "BFloat16Storage": np.dtype(ml_dtypes.bfloat16),
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+    "ShortStorage": np.dtype("<i2"),
+    "CharStorage": np.dtype("i1"),
+    "ByteStorage": np.dtype("u1"),
+    "BoolStorage": np.dtype("?"),
 }
-GLOBALS = {
-    *STORAGES,
-    "collections OrderedDict",
-    "torch._utils _rebuild_tensor",  # before PyTorch 0.4
-    "torch._utils _rebuild_tensor_v2",
-    "torch._utils _rebuild_parameter",
-}
-# A state_dict's pickle has some hundred bytes a tensor; this bounds the memory.
-LONGEST = 2**22
-MORE = (
-    "it holds more than tensors, and nothing of it was executed; save net.state_dict() "
-    "alone"
+# BINSTRING and SHORT_BINSTRING were written by Python 2.
+OPCODES = (
+    pickle.PROTO, pickle.STOP, pickle.MARK, pickle.NONE, pickle.NEWTRUE,
+    pickle.NEWFALSE, pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.LONG1,
+    pickle.BINUNICODE, pickle.BINSTRING, pickle.SHORT_BINSTRING, pickle.EMPTY_TUPLE,
+    pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3, pickle.EMPTY_LIST,
+    pickle.APPEND, pickle.APPENDS, pickle.SETITEM, pickle.SETITEMS, pickle.BINPUT,
+    pickle.LONG_BINPUT, pickle.BINGET, pickle.LONG_BINGET, pickle.GLOBAL,
+    pickle.BINPERSID, pickle.REDUCE,
+)  # fmt: skip
+# What the stack machine raises for a pickle that was cut, flipped or forged.
+DAMAGED_PICKLE = (
+    pickle.UnpicklingError, AttributeError, EOFError, IndexError, KeyError, TypeError,
+    ValueError, struct.error,
+)  # fmt: skip
+# A state_dict's pickle has some hundred bytes for each tensor. The bound also bounds
+# the memory, of which each byte of a forged pickle can take about a hundred.
+MAX_PICKLE_BYTES = 2**22
+HOLDS_MORE = (
+    "it holds more than tensors, and nothing of it was executed; save only "
+    "net.state_dict()"
 )
 
 
-class Refused(Exception):
+class UnreadableFile(Exception):
     """Why a file is not read, in words that follow its name."""
 
 
@@ -62,187 +78,149 @@ class Tensor(NamedTuple):
     stride: tuple[int, ...]
 
 
-class Global(NamedTuple):
-    """The name of a class or function, 'module name'; it is never imported."""
-
-    name: str
-
-
 def load(stream: BinaryIO) -> Any:
     """Return what the pickle at `stream` describes; reads to its end and no further.
 
     Raises:
-        Refused: an opcode, global or call that no state_dict has, a tensor that is
-            not inside its storage, or a damaged pickle.
+        UnreadableFile: an opcode, global or call that no state_dict has, a tensor that
+            is not inside its storage, or a damaged or very long pickle.
     """
-    machine, start = Machine(), stream.tell()
-    bounded: Any = Bounded(stream)
+    start = stream.tell()
+    content = stream.read(MAX_PICKLE_BYTES + 1)
+    unpickler = StateDictUnpickler(content)
     try:
-        for opcode, argument, _ in pickletools.genops(bounded):
-            if opcode.name == "STOP":
-                return machine.stack.pop()
-            if stream.tell() - start > LONGEST:
-                raise Refused(f"its pickle is longer than {LONGEST:,} bytes")
-            machine.execute(opcode.name, argument)
-    except (ValueError, TypeError, IndexError, KeyError) as error:
-        raise Refused(f"its pickle is damaged ({shown(error)})") from error
-    raise Refused("its pickle has no end")
+        value = unpickler.load()
+    except DAMAGED_PICKLE as error:
+        if unpickler.stream.tell() > MAX_PICKLE_BYTES:
+            reason = f"is longer than {MAX_PICKLE_BYTES:,} bytes"
+        else:
+            reason = f"is damaged ({shortened(error) or 'it has no end'})"
+        raise UnreadableFile(f"its pickle {reason}") from error
+    stream.seek(start + unpickler.stream.tell())
+    return value
 
 
-class Bounded:
-    """A stream whose reads allocate no more than a pickle may have."""
+class StateDict(dict[str, Any]):
+    """Stand-in for dict and OrderedDict; its keys are strings.
 
-    def __init__(self, stream: BinaryIO):
-        self.tell = stream.tell
-        self.read = lambda count: stream.read(min(count, LONGEST))
-        self.readline = lambda: stream.readline(LONGEST)
+    PyTorch under Python 2 called OrderedDict with a list of pairs. The pairs are moved
+    out of it, because copies of one long list could fill the memory.
+    """
 
+    __slots__ = ()
 
-class Machine:
-    """The stack, its marks and the memo of a pickle that is being read."""
+    def __init__(self, pairs: list[Any] | None = None) -> None:
+        super().__init__()
+        if pairs is not None:
+            if not isinstance(pairs, list):
+                raise UnreadableFile("its pickle makes an OrderedDict of no list")
+            for key, value in pairs:
+                self[key] = value
+            pairs.clear()
 
-    def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self.marks: list[int] = []
-        self.memo: dict[int, Any] = {}
-
-    def execute(self, opcode: str, argument: Any) -> None:
-        """Execute one opcode, named as in Python's pickletools; raises Refused."""
-        stack = self.stack
-        match opcode:
-            case "PROTO":
-                pass
-            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINUNICODE":
-                stack.append(argument)
-            case "BINSTRING" | "SHORT_BINSTRING":  # written by Python 2
-                stack.append(argument)
-            case "NONE" | "NEWTRUE" | "NEWFALSE":
-                stack.append({"NONE": None, "NEWTRUE": True}.get(opcode, False))
-            case "BINPUT" | "LONG_BINPUT":
-                self.memo[argument] = stack[-1]
-            case "BINGET" | "LONG_BINGET":
-                stack.append(self.memo[argument])
-            case "GLOBAL":
-                stack.append(known_global(argument))
-            case "BINPERSID":
-                stack.append(storage(stack.pop()))
-            case "REDUCE":
-                arguments = stack.pop()
-                stack.append(called(stack.pop(), arguments))
-            case "BUILD":  # a state_dict's attribute: versions of modules
-                state, target = stack.pop(), stack[-1]
-                right = isinstance(target, OrderedDict) and isinstance(state, dict)
-                if not right or state.keys() != {"_metadata"}:
-                    raise Refused("its pickle sets attributes that no state_dict has")
-            case _:
-                self.collect(opcode, argument)
-
-    def collect(self, opcode: str, argument: Any) -> None:
-        """Execute an opcode of tuples, lists and dictionaries."""
-        stack = self.stack
-        match opcode:
-            case "MARK":
-                self.marks.append(len(stack))
-            case "EMPTY_TUPLE":
-                stack.append(())
-            case "EMPTY_LIST":
-                stack.append([])
-            case "EMPTY_DICT":
-                stack.append({})
-            case "TUPLE":
-                stack.append(tuple(self.cut(self.marks.pop())))
-            case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                stack.append(tuple(self.cut(len(stack) - int(opcode[-1]))))
-            case "APPEND" | "APPENDS":
-                items = self.cut(self.first(opcode == "APPENDS", 1))
-                if not isinstance(stack[-1], list):
-                    raise Refused("its pickle appends to what is no list")
-                stack[-1].extend(items)
-            case "SETITEM" | "SETITEMS":
-                items = self.cut(self.first(opcode == "SETITEMS", 2))
-                set_items(stack[-1], zip(items[::2], items[1::2], strict=True))
-            case _:
-                what = f" ({shown(argument)})" if isinstance(argument, str) else ""
-                raise Refused(f"its pickle has the opcode {opcode}{what}: {MORE}")
-
-    def first(self, marked: bool, count: int) -> int:
-        """Return where the newest items begin: at the mark, or `count` from the end."""
-        return self.marks.pop() if marked else len(self.stack) - count
-
-    def cut(self, start: int) -> list[Any]:
-        """Remove and return the stack's items from `start` on."""
-        if not 0 <= start <= len(self.stack):
-            raise IndexError("stack is empty")
-        items = self.stack[start:]
-        del self.stack[start:]
-        return items
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if not isinstance(key, str):
+            raise UnreadableFile(
+                "its pickle has a dictionary whose keys are no strings"
+            )
+        super().__setitem__(key, value)
 
 
-def known_global(name: str) -> Global:
-    """Return the global called 'module name' if a state_dict may have it."""
-    if name not in GLOBALS:
-        raise Refused(f"its pickle names {shown(name.replace(' ', '.'))}: {MORE}")
-    return Global(name)
-
-
-def storage(identity: Any) -> Storage:
-    """Return the storage that a persistent id describes, wherever it was stored."""
-    match identity:
-        # The old format's sixth member is None, or else views another storage.
-        case ("storage", Global(kind), str(key), str(), int(count), *view):
-            if kind in STORAGES and count >= 0 and view in ([], [None]):
-                return Storage(key, STORAGES[kind], count)
-    raise Refused("its pickle has a persistent id that is no storage of a tensor")
-
-
-def called(function: Any, arguments: Any) -> Any:
-    """Return what the call of a known global stands for; calls nothing."""
-    match function, arguments:
-        case Global("collections OrderedDict"), ():
-            return OrderedDict()
-        case Global("collections OrderedDict"), (list(pairs),):  # written by Python 2
-            return set_items(OrderedDict(), pairs)
-        case Global("torch._utils _rebuild_tensor"), (_, _, _, _):
-            return tensor(*arguments)
-        case Global("torch._utils _rebuild_tensor_v2"), (_, _, _, _, _, *_):
-            return tensor(*arguments[:4])
-        case Global("torch._utils _rebuild_parameter"), (Tensor() as made, *_):
-            return made
-    name = function.name if isinstance(function, Global) else type(function).__name__
-    raise Refused(f"its pickle calls {name} in a way that no state_dict has")
-
-
-def tensor(base: Any, offset: Any, size: Any, stride: Any) -> Tensor:
+def rebuild_tensor(
+    storage: Any, offset: Any, size: Any, stride: Any, *_: Any
+) -> Tensor:
     """Return a tensor, checked to lie inside its storage and not to repeat it."""
     tuples = isinstance(size, tuple) and isinstance(stride, tuple)
-    if not tuples or not isinstance(base, Storage):
-        raise Refused("its pickle has a tensor without storage, size or strides")
+    if not tuples or not isinstance(storage, Storage):
+        raise UnreadableFile("its pickle has a tensor without storage, size or strides")
     if len(size) != len(stride) or len(size) > 8:
-        raise Refused(f"its pickle has a tensor of {len(size)} sides")
+        raise UnreadableFile(f"its pickle has a tensor of {len(size)} dimensions")
     if any(type(n) is not int or n < 0 for n in (offset, *size, *stride)):
-        raise Refused("its pickle has a tensor whose sizes are no whole numbers")
+        raise UnreadableFile("its pickle has a tensor whose sizes are no whole numbers")
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-    if not 0 < math.prod(size) <= base.elements or last >= base.elements:
-        raise Refused(
-            f"its pickle has a tensor of size {shown(size)}, strides {shown(stride)} "
-            f"and offset {shown(offset)} that does not fit its storage of "
-            f"{shown(base.elements)} numbers"
+    if not 0 < math.prod(size) <= storage.elements or last >= storage.elements:
+        raise UnreadableFile(
+            f"its pickle has a tensor of size {shortened(size)}, strides "
+            f"{shortened(stride)} and offset {shortened(offset)} that does not fit its "
+            f"storage of {shortened(storage.elements)} numbers"
         )
-    return Tensor(base, offset, size, stride)
+    return Tensor(storage, offset, size, stride)
 
 
-def set_items(target: Any, pairs: Any) -> Any:
-    """Return the dictionary `target` with the pairs added; keys are strings."""
-    if not isinstance(target, dict):
-        raise Refused("its pickle sets items of what is no dictionary")
-    for key, value in pairs:
-        if not isinstance(key, str):
-            raise Refused("its pickle has a dictionary whose keys are no strings")
-        target[key] = value
-    return target
+def rebuild_parameter(tensor: Any, *_: Any) -> Tensor:
+    """Return the tensor of a parameter."""
+    if not isinstance(tensor, Tensor):
+        raise UnreadableFile("its pickle has a parameter that is no tensor")
+    return tensor
 
 
-def shown(value: Any) -> str:
-    """Return a value's text, cut where a forged file has made it long."""
+STAND_INS: dict[tuple[str, str], Any] = {
+    **{("torch", name): dtype for name, dtype in STORAGE_TYPES.items()},
+    ("collections", "OrderedDict"): StateDict,
+    ("torch._utils", "_rebuild_tensor"): rebuild_tensor,  # before PyTorch 0.4
+    ("torch._utils", "_rebuild_tensor_v2"): rebuild_tensor,
+    ("torch._utils", "_rebuild_parameter"): rebuild_parameter,
+}
+
+
+class StateDictUnpickler(pickle._Unpickler):
+    """Unpickler of the opcodes and names that state_dicts have."""
+
+    stack: list[Any]  # of the base class
+
+    def __init__(self, content: bytes) -> None:
+        self.stream = io.BytesIO(content)
+        super().__init__(self.stream, encoding="latin-1")
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return the stand-in for a class or function."""
+        if (module, name) not in STAND_INS:
+            words = shortened(f"{module}.{name}")
+            raise UnreadableFile(f"its pickle names {words}: {HOLDS_MORE}")
+        return STAND_INS[module, name]
+
+    def persistent_load(self, pid: Any) -> Storage:
+        """Return the storage that a persistent id describes, whatever its device."""
+        match pid:
+            case (
+                ("storage", np.dtype() as dtype, str(key), str(), int(elements))
+                # The old format's sixth member is None, or else views another storage.
+                | ("storage", np.dtype() as dtype, str(key), str(), int(elements), None)
+            ) if elements >= 0:
+                return Storage(key, dtype, elements)
+        raise UnreadableFile(
+            "its pickle has a persistent id that is no storage of a tensor"
+        )
+
+    def load_empty_dict(self) -> None:
+        self.stack.append(StateDict())
+
+    def load_build(self) -> None:
+        """Drop a state_dict's attribute `_metadata`, the versions of its modules."""
+        state, target = self.stack.pop(), self.stack[-1]
+        right = isinstance(target, StateDict) and isinstance(state, StateDict)
+        if not right or state.keys() != {"_metadata"}:
+            raise UnreadableFile("its pickle sets attributes that no state_dict has")
+
+    def refuse_opcode(self) -> None:
+        """Raise UnreadableFile naming the opcode that was read last."""
+        self.stream.seek(-1, io.SEEK_CUR)
+        opcode, argument, _ = next(pickletools.genops(self.stream))
+        what = f" ({shortened(argument)})" if isinstance(argument, str) else ""
+        raise UnreadableFile(
+            f"its pickle has the opcode {opcode.name}{what}: {HOLDS_MORE}"
+        )
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **dict.fromkeys(range(256), refuse_opcode),
+        **{code[0]: pickle._Unpickler.dispatch[code[0]] for code in OPCODES},
+        pickle.EMPTY_DICT[0]: load_empty_dict,
+        pickle.BUILD[0]: load_build,
+    }
+
+
+def shortened(value: Any) -> str:
+    """Return a value's text, on one line and cut where a forged file made it long."""
     text = str(value)
-    return text if len(text) <= 100 else text[:100] + "..."
+    text = text if len(text) <= 100 else text[:100] + "..."
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

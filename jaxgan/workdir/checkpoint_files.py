@@ -1,7 +1,7 @@
-"""Checkpoints as they lie on the disk, one folder a step, and how they are read.
+"""Checkpoints on the disk, one folder for each step, and how they are read.
 
-Orbax writes them (`saving.py`): the arrays of a state by name, and the loop's own
-numbers as JSON.
+Orbax writes them (`checkpoint_manager.py`): the arrays of a state by name, and the
+loop's own numbers as JSON.
 """
 
 import functools
@@ -16,23 +16,25 @@ import orbax.checkpoint as ocp
 
 from jaxgan.errors import UserError
 from jaxgan.files import storage
-from jaxgan.types import GanState
+from jaxgan.types import GanState, PyTree
 from jaxgan.workdir.checksums import damage
 
+# Orbax writes it last: nothing is renamed in a bucket, so it marks what is finished.
 COMMITTED = "commit_success.txt"
+Arrays = dict[str, Any]  # {'generator/params/...': array}, as Orbax stores a state
 
 
-def as_dict(state: GanState) -> dict[str, Any]:
-    """Return {'generator/params/...': array}, as Orbax stores a state."""
+def to_arrays(state: PyTree) -> Arrays:
+    """Return the arrays of a state, or of a part of it, by name."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     name = functools.partial(jax.tree_util.keystr, simple=True, separator="/")
     return {name(path): leaf for path, leaf in leaves}
 
 
-def digest(state: GanState) -> str:
+def digest(arrays: Arrays) -> str:
     """Return the SHA-256 of the names, types, shapes and bytes of all arrays."""
     sums = hashlib.sha256()
-    for name, leaf in as_dict(state).items():
+    for name, leaf in arrays.items():
         sums.update(f"{name} {leaf.dtype} {leaf.shape}".encode())
         sums.update(np.ascontiguousarray(leaf).tobytes())
     return sums.hexdigest()
@@ -44,18 +46,20 @@ def steps_in(directory: Path) -> list[int]:
         return []
     found = (path for path in directory.iterdir() if path.name.isdigit())
     if storage.is_remote(directory):
-        # Nothing is renamed in a bucket; Orbax marks what is finished.
         found = (path for path in found if (path / COMMITTED).exists())
     return sorted(int(path.name) for path in found)
 
 
-def absolute(directory: Path) -> Path:
+def absolute_path(directory: Path) -> Path:
     """Return the path as Orbax needs it."""
     return directory if storage.is_remote(directory) else directory.absolute()
 
 
-def this_process() -> dict[str, Any]:
-    """Return the option of Orbax to read without waiting for other processes."""
+def single_process_option() -> dict[str, Any]:
+    """Return the Orbax option to work without waiting for the other processes.
+
+    Orbax's barriers would hold all of them for twenty minutes when one of them fails.
+    """
     index = jax.process_index()
     return {
         "multiprocessing_options": ocp.options.MultiprocessingOptions(
@@ -76,9 +80,9 @@ def read(
     Raises:
         UserError: the checkpoint does not fit `like`.
     """
-    path = absolute(directory) / str(step)
-    wanted = as_dict(like)
-    with ocp.StandardCheckpointer(**this_process()) as reader:
+    path = absolute_path(directory) / str(step)
+    wanted = to_arrays(like)
+    with ocp.StandardCheckpointer(**single_process_option()) as reader:
         stored = reader.metadata(path / "state").item_metadata.tree
         compared = stored.keys() & wanted.keys() if partial else stored.keys()
         check_fits(path, {name: stored[name] for name in compared}, wanted)
@@ -93,12 +97,15 @@ def read(
 def read_loop(directory: Path, step: int) -> dict[str, Any]:
     """Return the loop's numbers of one checkpoint."""
     handler = ocp.JsonCheckpointHandler()
-    with ocp.Checkpointer(handler, **this_process()) as reader:
-        return reader.restore(absolute(directory) / str(step) / "loop")
+    with ocp.Checkpointer(handler, **single_process_option()) as reader:
+        return reader.restore(absolute_path(directory) / str(step) / "loop")
 
 
-def check_fits(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raise UserError naming the first array that is missing, new or of other shape."""
+def check_fits(path: Path, stored: Arrays, wanted: Arrays) -> None:
+    """Raise UserError naming the first array that is missing, unknown or misshapen.
+
+    `stored` are the arrays of the file `path`, `wanted` those of the config's networks.
+    """
     for name in sorted(stored.keys() | wanted.keys()):
         found, needed = stored.get(name), wanted.get(name)
         if found is None or needed is None:
@@ -112,7 +119,7 @@ def check_fits(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> No
 
 
 def sound_step(directory: Path, step: int | None = None) -> int:
-    """Return `step`, or the newest sound checkpoint's, without changing anything.
+    """Return `step`, or the step of the newest sound checkpoint; changes nothing.
 
     Raises:
         UserError: there is no such checkpoint, or it is damaged.

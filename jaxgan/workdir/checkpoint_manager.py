@@ -1,8 +1,8 @@
-"""Saving while training: asynchronous, each checkpoint under checksums of our own.
+"""Checkpoints of a run that trains: asynchronous, with checksums of our own.
 
-A flipped byte in an Orbax checkpoint can restore wrong values silently, so every
-finished checkpoint gets a file of SHA-256 sums. One that a kill cut short before its
-sums is judged by the digest of its arrays, which is part of the checkpoint.
+One flipped byte in an Orbax checkpoint can restore wrong values silently, so each
+finished checkpoint gets a file of SHA-256 sums. If the process was killed before it
+wrote the sums, the digest of the arrays decides, which is part of the checkpoint.
 """
 
 import errno
@@ -20,12 +20,13 @@ from jaxgan.files import storage
 from jaxgan.runtime.processes import Link
 from jaxgan.types import GanState
 from jaxgan.workdir.checkpoint_files import (
-    absolute,
-    as_dict,
+    Arrays,
+    absolute_path,
     digest,
     read,
+    single_process_option,
     steps_in,
-    this_process,
+    to_arrays,
 )
 from jaxgan.workdir.checksums import UNFINISHED, damage, write_sums
 
@@ -37,51 +38,60 @@ class SaveFailed(Exception):
 class Checkpoints:
     """The checkpoints of one run, for the processes that train.
 
-    A checkpoint holds the state, and the loop's own numbers as JSON. All processes
-    call the same methods. All have the same state, so that JAX's process 0 alone
-    writes it: were the others to wait for it in Orbax's barriers, they would do so for
-    twenty minutes when it fails. All read; process 0 judges what is there.
+    A checkpoint holds the state's arrays, and the loop's own numbers as JSON. All
+    processes have the same state and call the same methods. Only JAX's process 0
+    writes: if the others waited for it in Orbax's barriers, they would wait for twenty
+        minutes
+    when it fails. All processes read; process 0 judges which checkpoint is sound.
     """
 
     def __init__(self, directory: Path, keep: int, link: Link | None = None):
-        directory.mkdir(parents=True, exist_ok=True)
-        self.directory = absolute(directory)
+        self.directory = absolute_path(directory)
+        self._keep = keep
         self._link = link or Link()
+        self._writes = jax.process_index() == 0
         self._unsummed: int | None = None
         self._latest: int | None = None
         self._manager: ocp.CheckpointManager | None = None
-        if jax.process_index() == 0:
+
+    def _open_manager(self) -> ocp.CheckpointManager:
+        # At the first save: a run that ends before it, by a mistake in the config for
+        # instance, leaves no folder behind.
+        if self._manager is None:
+            self.directory.mkdir(parents=True, exist_ok=True)
             self._manager = ocp.CheckpointManager(
                 self.directory,
                 options=ocp.CheckpointManagerOptions(
-                    max_to_keep=keep,
+                    max_to_keep=self._keep,
                     cleanup_tmp_directories=True,
                     enable_async_checkpointing=True,
                     create=False,
-                    **this_process(),
+                    **single_process_option(),
                 ),
             )
+        return self._manager
 
-    def save(self, step: int, state: GanState, loop: dict[str, Any]) -> None:
-        """Start saving host copies of a state; waits for the save before it alone.
+    def save(self, step: int, arrays: Arrays, loop: dict[str, Any]) -> None:
+        """Start saving a state's arrays, copies on the host; waits for the save before.
 
         Raises:
             SaveFailed: this save has no room, or the one before it failed.
         """
         self.wait()
         self._unsummed = step
-        if self._manager is None:
+        if not self._writes:
             return
         try:
+            manager = self._open_manager()
             # Asked first, because Orbax answers a full disk with pages of tracebacks.
-            needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + 2**20
+            needed = sum(array.nbytes for array in arrays.values()) + 2**20
             if free_bytes(self.directory) < needed:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self._manager.save(
+            manager.save(
                 step,
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(as_dict(state)),
-                    loop=ocp.args.JsonSave(loop | {"digest": digest(state)}),
+                    state=ocp.args.StandardSave(arrays),
+                    loop=ocp.args.JsonSave(loop | {"digest": digest(arrays)}),
                 ),
                 force=True,  # or else it may do nothing, and say so by returning False
             )
@@ -89,14 +99,16 @@ class Checkpoints:
             raise self._failure(step, error) from error
 
     def poll(self) -> None:
-        """Write the checksums of a save that has finished; does not wait."""
+        """Write the checksums of a save if it has finished; does not wait for it."""
         if self._unsummed is None or self._manager is None:
             return
         if not self._manager.is_saving_in_progress():
             self.wait()
 
     def wait(self) -> None:
-        """Wait until the last save is on disk, with its checksums, where it is written.
+        """Wait until the last save is on disk, with its checksums.
+
+        Only the process that writes waits.
 
         Raises:
             SaveFailed: it could not be written.
@@ -123,7 +135,9 @@ class Checkpoints:
         self._link.exchange(None)
 
     def _failure(self, step: int, error: Exception) -> "SaveFailed":
-        self._manager = self._unsummed = None  # its threads may wait for ever
+        # Its threads may wait for ever, so it is neither used nor closed again.
+        self._manager = self._unsummed = None
+        self._writes = False
         # What TensorStore was told to do follows, in a thousand characters.
         reason = str(error).partition(" [tensorstore_spec=")[0]
         reason = "no space left on device" if is_full(error) else reason
@@ -142,7 +156,7 @@ class Checkpoints:
         sound = self._newest_sound(like) if self._link.first else None
         step = self._latest = self._link.exchange(sound)[0]
         if self._manager is not None:
-            self._manager.reload()
+            self._manager.reload()  # it still knows of those that were moved
         return None if step is None else read(self.directory, step, like)
 
     def _newest_sound(self, like: GanState) -> int | None:
@@ -150,7 +164,7 @@ class Checkpoints:
             problem = damage(self.directory / str(step))
             if problem is None:
                 return step
-            if problem == UNFINISHED and self._whole(step, like):
+            if problem == UNFINISHED and self._is_complete(step, like):
                 write_sums(self.directory / str(step))
                 return step
             target = set_aside(self.directory / str(step))
@@ -160,16 +174,16 @@ class Checkpoints:
             )
         return None
 
-    def _whole(self, step: int, like: GanState) -> bool:
-        """Return whether a checkpoint that was killed before its checksums is whole."""
+    def _is_complete(self, step: int, like: GanState) -> bool:
+        """Return whether a checkpoint without checksums has all of its arrays."""
         try:
             state, loop = read(self.directory, step, like)
         except Exception:  # whatever Orbax raises on half a checkpoint
             return False
-        return loop["digest"] == digest(state)
+        return loop["digest"] == digest(to_arrays(state))
 
     def latest(self) -> int | None:
-        """Return the step of the newest that was restored or saved, None without."""
+        """Return the step of the newest checkpoint restored or saved, or None."""
         return self._latest
 
     def close(self) -> None:
@@ -180,7 +194,7 @@ class Checkpoints:
 
 
 def free_bytes(directory: Path) -> float:
-    """Return the room on a folder's disk; a bucket has no end."""
+    """Return the free bytes on a folder's disk; infinity for a bucket."""
     if storage.is_remote(directory):
         return math.inf
     return shutil.disk_usage(directory).free

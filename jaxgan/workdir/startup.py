@@ -1,27 +1,30 @@
-"""What must hold before a run starts, on all its processes alike."""
+"""Checks before a run starts, which all of its processes make together."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-from ml_collections import ConfigDict
+from typing import Any
 
 from jaxgan.errors import UserError
-from jaxgan.experiment import variants as configs
+from jaxgan.experiment import stored
 from jaxgan.experiment.feed import Feed
 from jaxgan.runtime import versions
 from jaxgan.runtime.processes import Link
 from jaxgan.types import GanState
 from jaxgan.workdir import checkpoint_files, lock
 
-# The same examples may lie elsewhere on each machine (`check_same_data`).
-WHERE_DATA_LIES = ("data.dir", "data.dir_b")
+# The same examples may lie in another folder of each machine: `check_same_data`
+# compares the examples.
+DATA_PATHS = ("data.dir", "data.dir_b")
 
 
-def check_same_command(config: ConfigDict, workdir: str, link: Link) -> None:
-    """Raise UserError where processes differ in config, code, packages or workdir."""
-    mine = {"--workdir": workdir} | versions.versions() | configs.flatten(config)
-    mine = {name: value for name, value in mine.items() if name not in WHERE_DATA_LIES}
+def check_same_command(fields: dict[str, Any], workdir: str, link: Link) -> None:
+    """Raise UserError where processes differ in config, code, packages or workdir.
+
+    `fields` are those of this process's config, {'section.field': value}.
+    """
+    mine = {"--workdir": workdir} | versions.versions() | fields
+    mine = {name: value for name, value in mine.items() if name not in DATA_PATHS}
     first = link.exchange(mine)[0]
     differing = [
         f"{name}: {first.get(name, '-')} in process 0, {mine.get(name, '-')} here"
@@ -37,19 +40,19 @@ def check_same_command(config: ConfigDict, workdir: str, link: Link) -> None:
 
 
 @contextmanager
-def alone_in(workdir: Path, config: ConfigDict, link: Link) -> Iterator[None]:
-    """Hold the lock of a workdir that is new, or has this config's run.
+def hold_workdir(workdir: Path, fields: dict[str, Any], link: Link) -> Iterator[None]:
+    """Hold the lock of a workdir that is new, or holds a run of this config.
 
     Raises:
-        UserError: it has another run, or one that is going on, or the processes do
-            not see the same folder.
+        UserError: it holds another run, or one that is training now, or the processes
+            do not see the same folder.
     """
     with ExitStack() as stack:
         word = ""
         with link.together():
             if link.first:
                 if (workdir / "config.json").exists():
-                    configs.check_same_run(configs.load(workdir), config)
+                    stored.check_same_run(stored.load(workdir).fields, fields)
                 word = stack.enter_context(lock.locked(workdir))
         word = link.exchange(word)[0]
         with link.together():
@@ -71,27 +74,29 @@ def check_length(workdir: Path, num_steps: int) -> None:
         )
 
 
-def check_same_state(config: ConfigDict, state: GanState, link: Link) -> None:
-    """Raise UserError on all processes where one starts from another state."""
+def check_same_state(state: GanState, init_from: str, link: Link) -> None:
+    """Raise UserError on all processes where one of them starts from another state."""
     if link.count == 1:
         return
-    mine = checkpoint_files.digest(state)
+    mine = checkpoint_files.digest(checkpoint_files.to_arrays(state))
     with link.together():
         if mine != link.exchange(mine)[0]:
             raise UserError(
                 "another state to start from than that of process 0 (train.init_from "
-                f"= '{config.train.init_from}'); all need the same files and hardware"
+                f"= '{init_from}'); all need the same files and hardware"
             )
 
 
-def check_same_data(config: ConfigDict, source: Feed, link: Link) -> None:
-    """Raise UserError on all processes where one has other examples than another."""
+def check_same_data(feed: Feed, name: str, link: Link) -> None:
+    """Raise UserError on all processes where one of them has other examples.
+
+    `name` is what the user calls the data.
+    """
     if link.count == 1:
         return
-    mine = source.fingerprint()
+    mine = feed.fingerprint()
     with link.together():
         if mine != link.exchange(mine)[0]:
             raise UserError(
-                f"data.dir = {config.data.dir or config.data.name}: other examples "
-                "than those of process 0"
+                f"data.dir = {name}: other examples than those of process 0"
             )

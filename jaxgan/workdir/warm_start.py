@@ -1,4 +1,4 @@
-"""Networks to start from: another run's, or converted weights."""
+"""A warm start: networks of another run, or converted weights, in a new state."""
 
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from jaxgan.workdir import checkpoint_files
 
 
 def warm_start(state: GanState, folder: Path) -> GanState:
-    """Return `state` with the networks that `folder` holds; optimizers start anew.
+    """Return `state` with the networks that `folder` holds.
+
+    The optimizers keep their first state, and a moving average starts at the networks.
 
     Args:
         state: at step 0.
@@ -54,14 +56,16 @@ def with_weights(state: GanState, folder: Path) -> GanState:
     for name, (variables, about) in network_files.load_folder(folder).items():
         network: Network = getattr(state, about["player"])
         if name not in network.params:
-            raise UserError(f"train.init_from = {folder}: for a CycleGAN alone")
+            raise UserError(
+                f"train.init_from = {folder}: only a CycleGAN starts from such files"
+            )
         for part in ("params", "batch_stats"):
             old = getattr(network, part)
             path = folder / f"{name}.safetensors"
             checkpoint_files.check_fits(
                 path,
-                checkpoint_files.as_dict(variables[part]),
-                checkpoint_files.as_dict(old[name]),
+                checkpoint_files.to_arrays(variables[part]),
+                checkpoint_files.to_arrays(old[name]),
             )
             new = jax.tree.map(
                 lambda mine, theirs: jnp.asarray(theirs, mine.dtype),

@@ -1,4 +1,4 @@
-"""What a run writes besides checkpoints: metrics, sample grids, progress."""
+"""Metrics, sample grids and progress: what a run writes besides checkpoints."""
 
 import datetime
 import importlib.util
@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,10 +23,10 @@ SHOWN = (
 
 
 class Means:
-    """Running means of metrics since the last line, exact under any chunking.
+    """Means of metrics since the last line, the same however calls divide the steps.
 
     Values are added one by one in float64 in the order of the steps, so that a run
-    that was cut anywhere and resumed ends with the same bits.
+    that was stopped anywhere and resumed ends with the same bits.
     """
 
     def __init__(self, sums: Mapping[str, float], counts: Mapping[str, int]):
@@ -45,6 +45,25 @@ class Means:
         means = {name: self.sums[name] / self.counts[name] for name in self.sums}
         self.sums, self.counts = {}, {}
         return means
+
+
+class Writer(Protocol):
+    """What the loop has to say, and to whom: `Writers`, or `Silent`."""
+
+    def advance(self, steps: int) -> None:
+        """Count `steps` more."""
+
+    def metrics(self, step: int, values: Mapping[str, float], left: float) -> None:
+        """Take one line of metrics; `left` is the time left in seconds."""
+
+    def picture(self, step: int, name: str, picture: np.ndarray) -> None:
+        """Take a picture uint8 [h, w, 1 | 3]."""
+
+    def say(self, text: str) -> None:
+        """Take a line for the user."""
+
+    def close(self) -> None:
+        """Flush and close the files."""
 
 
 class Writers:
@@ -74,7 +93,8 @@ class Writers:
         if storage.is_remote(self.workdir):
             self._local = tempfile.TemporaryDirectory()
             folder = self._local.name
-        # What an earlier process logged after this step is run again: purged.
+        # Steps that an earlier process logged after this one are taken again, so their
+        # events are purged.
         return SummaryWriter(folder, purge_step=start + 1)
 
     def _open_bar(self, start: int) -> Any:
@@ -113,10 +133,10 @@ class Writers:
             self._board.add_image(name, picture, step, dataformats="HWC")
 
     def _upload_events(self) -> None:
-        """Write the TensorBoard file of this process anew to a bucket.
+        """Write this process's TensorBoard file to the bucket, as a whole.
 
-        tensorboardX would do so itself, but for one that does not answer has pages of
-        tracebacks, also from a thread and at the process's exit.
+        tensorboardX could do so itself. But when a bucket does not answer it prints
+        pages of tracebacks, also from a thread and at the process's exit.
         """
         if self._local is not None:
             for file in Path(self._local.name).iterdir():
@@ -141,9 +161,15 @@ class Writers:
 
 
 class Silent:
-    """Writes nothing: what all processes but the first have for `Writers`."""
+    """Writes nothing: the `Writer` of all processes but process 0."""
 
     def advance(self, steps: int) -> None:
+        """Do nothing."""
+
+    def metrics(self, step: int, values: Mapping[str, float], left: float) -> None:
+        """Do nothing."""
+
+    def picture(self, step: int, name: str, picture: np.ndarray) -> None:
         """Do nothing."""
 
     def say(self, text: str) -> None:
@@ -154,9 +180,9 @@ class Silent:
 
 
 def cut_lines_after(path: Path, step: int) -> None:
-    """Drop the lines of `metrics.jsonl` after `step`, and a last line cut short.
+    """Drop the lines of `metrics.jsonl` after `step`, and a half-written last line.
 
-    They are written again, to the same values, by the steps that are run again.
+    The steps after `step` are taken again, and write the same lines again.
     """
     if not path.exists():
         return

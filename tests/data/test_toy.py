@@ -6,7 +6,8 @@ import numpy as np
 from configs.wgan_gp import get_config
 from jaxgan import data
 from jaxgan.data.formats import embedded
-from jaxgan.experiment import build, previews
+from jaxgan.experiment import build, latent_family
+from jaxgan.inference.drawing import draw_samples
 from jaxgan.metrics.wasserstein import modes_covered, wasserstein_1
 from jaxgan.runtime import devices
 
@@ -22,9 +23,10 @@ def trained():
     for player in ("generator", "critic"):
         config.optimizer[player].learning_rate = 2e-3
         config.optimizer[player].decay_steps = STEPS
-    dataset = build.dataset(config)
-    gan = build.gan(config, dataset.shape)
-    plan = build.plan(config, len(dataset.train))
+    experiment = build(config)
+    dataset = experiment.load_data()
+    gan = experiment.gan(dataset.shape)
+    plan = latent_family.make_plan(experiment.values, len(dataset.train))
     key = jax.random.key(config.train.seed)
     state = jax.jit(gan.init)(key)
     train_steps = devices.compile_steps(gan, jax.devices()[:1])
@@ -32,7 +34,7 @@ def trained():
     for batch in data.batches(dataset.train, plan, calls):
         state, _ = train_steps(state, batch, key)
     labels = np.zeros(2500, np.int32)
-    return dataset, previews.draw_many(gan, state, labels, seed=0)
+    return dataset, draw_samples(gan, state, labels, seed=0)
 
 
 def test_all_modes_are_found_and_the_distance_is_that_of_real_samples():

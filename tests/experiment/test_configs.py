@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
 from jaxgan import cli
 from jaxgan.errors import UserError
-from jaxgan.experiment import build, schema
-from jaxgan.experiment import variants as configs
+from jaxgan.experiment import build, stored
+from jaxgan.experiment.variants import flatten
+from jaxgan.types import LatentInputs
 
 FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
 MODULES = {path.stem: runpy.run_path(str(path)) for path in FILES}
@@ -40,7 +40,7 @@ def get(name, choice=""):
 
 
 def fields(name, choice=""):
-    return configs.flatten(get(name, choice))
+    return flatten(get(name, choice))
 
 
 def test_the_configs_are_found():
@@ -53,12 +53,12 @@ def test_every_variant_is_complete_and_passes_its_check(name, variant):
         return {f for f in flat if not f.startswith(("generator.", "critic."))}
 
     config = get(name, variant)
-    assert common(configs.flatten(config)) == common(fields(name))
+    assert common(flatten(config)) == common(fields(name))
     assert config.gan.name == name
-    schema.check(config)
+    build(config)
     # What is stored in the workdir is the config.
-    stored = ConfigDict(json.loads(configs.to_json(config)))
-    configs.check_same_run(stored, config)
+    again = build(json.loads(build(config).json))
+    stored.check_same_run(again.fields, build(config).fields)
 
 
 @pytest.mark.usefixtures("plain_convolutions")
@@ -68,7 +68,7 @@ def test_whole_steps_have_the_right_shapes_at_full_size(name, variant):
     shape, classes = DATA[config.data.name]
     if config.data.image_size:
         assert shape == (config.data.image_size,) * 2 + (config.data.channels,)
-    gan = build.gan(config, shape, classes)
+    gan = build(config).gan(shape, classes)
     state = jax.eval_shape(gan.init, KEY)
     lead = (config.gan.n_critic, config.data.batch_size)
     kind = jnp.uint8 if len(shape) == 3 else jnp.float32
@@ -83,7 +83,7 @@ def test_whole_steps_have_the_right_shapes_at_full_size(name, variant):
         of_generator = metric.startswith("generator/") or metric.endswith("/generator")
         assert values.shape == (() if of_generator else lead[:1]), metric
         assert values.dtype == jnp.float32, metric
-    asked = {"label": jax.ShapeDtypeStruct((7,), jnp.int32)}
+    asked = LatentInputs(jax.ShapeDtypeStruct((7,), jnp.int32))
     drawn = jax.eval_shape(gan.sample, state, asked, KEY)["samples"]
     assert (drawn.shape, drawn.dtype) == ((7, *shape), jnp.float32)
     heldout = {n: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for n, x in batch.items()}
@@ -119,7 +119,7 @@ def test_every_variant_has_its_golden_numbers_of_parameters():
     assert {(name, variant) for name, variant in WGANS if variant} == PARAMETERS.keys()
     for (name, variant), expected in PARAMETERS.items():
         config = get(name, variant)
-        gan = build.gan(config, *DATA[config.data.name])
+        gan = build(config).gan(*DATA[config.data.name])
         state = jax.eval_shape(gan.init, KEY)
         found = tuple(
             sum(leaf.size for leaf in jax.tree.leaves(network.params))
@@ -331,12 +331,12 @@ def test_the_command_line_overrides_and_names_the_run():
         "--config.gan.n_critic=2",
         "--x",
     ]
-    config, name, left = cli.config_and_name(arguments)
+    config, name, left = cli.parse_config(arguments)
     assert (config.gan.n_critic, config.data.name) == (2, "swissroll")
     assert name == "wgan_gp-toy,name=swissroll"
     assert left == ["--x"]
     with pytest.raises(UserError, match=r"nearest: gan\.n_critic"):
-        cli.config_and_name([f"--config={path}", "--config.gan.n_critc=2"])
+        cli.parse_config([f"--config={path}", "--config.gan.n_critc=2"])
 
 
 # Checks of values
@@ -370,7 +370,7 @@ WRONG = {
 def test_check_tells_all_problems_at_once():
     config = with_fields("wgan_gp", {field: v for field, (v, _) in WRONG.items()})
     with pytest.raises(UserError) as error:
-        schema.check(config)
+        build(config)
     message = str(error.value)
     for field, (value, reason) in WRONG.items():
         assert f"{field} = {value}: " in message
@@ -383,7 +383,7 @@ def test_check_tells_all_problems_at_once():
 def test_check_tells_each_problem_alone(field):
     value, reason = WRONG[field]
     with pytest.raises(UserError) as error:
-        schema.check(with_fields("wgan_gp", {field: value}))
+        build(with_fields("wgan_gp", {field: value}))
     assert str(error.value).startswith(f"{field} = {value}: ")
     assert reason in str(error.value)
 
@@ -392,12 +392,12 @@ def test_a_file_is_for_its_own_gan():
     """The fields of the one are not those of the other."""
     for name, other in itertools.permutations(MODULES, 2):
         with pytest.raises(UserError, match=r"gan\.name = "):
-            schema.check(with_fields(name, {"gan.name": other}))
+            build(with_fields(name, {"gan.name": other}))
 
 
 def test_the_steps_of_a_call_may_be_one_with_any_interval():
-    schema.check(with_fields("wgan", {"train.steps_per_call": 1, "train.log_steps": 7}))
-    schema.check(with_fields("wgan", {"train.sample_steps": 0}))
+    build(with_fields("wgan", {"train.steps_per_call": 1, "train.log_steps": 7}))
+    build(with_fields("wgan", {"train.sample_steps": 0}))
 
 
 # Resuming
@@ -424,22 +424,22 @@ def test_a_resume_may_change_what_changes_neither_model_nor_data_nor_updates(nam
     free = FREE | {"data.dir_b"} & flat.keys()
     assert flat.keys() >= free
     for field, value in flat.items():
-        stored = get(name)
+        before = flatten(get(name))
         other = {str: "other", bool: True, int: 7, float: 0.123, list: (3,)}
         changed = not value if isinstance(value, bool) else other[type(value)]
-        given = with_fields(name, {field: changed})
+        given = flatten(with_fields(name, {field: changed}))
         if field in free:
-            configs.check_same_run(stored, given)
+            stored.check_same_run(before, given)
             continue
         with pytest.raises(UserError) as error:
-            configs.check_same_run(stored, given)
+            stored.check_same_run(before, given)
         assert f"{field}: stored {value}, given" in str(error.value)
         assert "--workdir" in str(error.value)
 
 
 def test_all_differing_fields_are_in_the_table_also_those_of_one_side():
     with pytest.raises(UserError) as error:
-        configs.check_same_run(get("wgan"), get("wgan_gp", "mnist"))
+        stored.check_same_run(fields("wgan"), fields("wgan_gp", "mnist"))
     message = str(error.value)
     assert "gan.clip: stored 0.1, given -" in message
     assert "gan.penalty: stored -, given gradient_penalty" in message
@@ -449,25 +449,25 @@ def test_all_differing_fields_are_in_the_table_also_those_of_one_side():
 
 def test_a_stored_config_is_read_back(tmp_path):
     config = get("wgan_gp", "tutorial")
-    (tmp_path / "config.json").write_text(configs.to_json(config))
-    assert configs.flatten(configs.load(tmp_path)) == configs.flatten(config)
-    gan = build.gan(configs.load(tmp_path), (28, 28, 1))
+    (tmp_path / "config.json").write_text(build(config).json)
+    assert stored.load(tmp_path).fields == flatten(config)
+    gan = stored.load(tmp_path).gan((28, 28, 1))
     assert jax.eval_shape(gan.init, KEY).step.dtype == np.int32
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UserError, match=r"config\.json: not a run's config"):
-        configs.load(tmp_path)
+        stored.load(tmp_path)
     with pytest.raises(UserError, match="not found"):
-        configs.load(tmp_path / "nowhere")
+        stored.load(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_length_is_given_in_steps_or_in_epochs(name):
     both = {"train.num_steps": 5, "train.num_epochs": 2}
     with pytest.raises(UserError, match=r"^train\.num_epochs = 2: train\.num_st"):
-        schema.check(with_fields(name, both))
+        build(with_fields(name, both))
     with pytest.raises(UserError, match=r"^train\.num_steps = 0: must be 1 or more"):
-        schema.check(with_fields(name, dict.fromkeys(both, 0)))
-    schema.check(with_fields(name, both | {"train.num_steps": 0}))
+        build(with_fields(name, dict.fromkeys(both, 0)))
+    build(with_fields(name, both | {"train.num_steps": 0}))
 
 
 def test_missing_fields_are_named_all_at_once():
@@ -475,11 +475,11 @@ def test_missing_fields_are_named_all_at_once():
     del config.train["log_steps"]
     del config.data["dir"]
     with pytest.raises(UserError, match=r"^data\.dir: missing; train\.log_steps: mis"):
-        schema.check(config)
+        build(config)
 
 
 def test_a_config_stored_before_a_field_existed_says_what_its_run_did(tmp_path):
     before = get("wgan").to_dict()
     del before["train"]["accumulate_steps"], before["parallel"]["wait_seconds"]
     (tmp_path / "config.json").write_text(json.dumps(before))
-    assert fields("wgan") == configs.flatten(configs.load(tmp_path))
+    assert stored.load(tmp_path).values == build(get("wgan")).values

@@ -10,7 +10,7 @@ import pytest
 
 from jaxgan.data import PairPlan
 from jaxgan.errors import UserError
-from jaxgan.experiment import build, schema, variants
+from jaxgan.experiment import build, translation_family, variants
 
 CONFIG = runpy.run_path(str(Path(__file__).parents[2] / "configs" / "cyclegan.py"))
 KEY = jax.random.key(0)
@@ -22,7 +22,7 @@ def get(choice=""):
 
 def state_of(settings):
     side = settings.data.image_size
-    gan = build.gan(settings, (side, side, 3))
+    gan = build(settings).gan((side, side, 3))
     return jax.eval_shape(gan.init, KEY)
 
 
@@ -85,8 +85,9 @@ def test_an_epoch_of_horse2zebra_and_its_rate():
     """1,067 horses, 1,334 zebras: 266,800 iterations (cyclegan.md 1.11)."""
     settings = get("horse2zebra")
     plan = PairPlan(1067, 1334, batch_size=1, seed=0)
-    assert build.num_steps(settings, plan) == 266_800
-    optimizer = build.optimizer(settings, "generator", plan.num_examples)
+    assert build(settings).num_steps(plan) == 266_800
+    values = build(settings).values
+    optimizer = translation_family.optimizer(values, "generator", plan.num_examples)
     first_steps = np.array([1, 100, 101, 200]) * 1334 - 1334
     rates = [float(optimizer.learning_rate(step)) for step in first_steps]
     np.testing.assert_allclose(
@@ -115,7 +116,7 @@ def test_parameters():
 )
 def test_sizes_choose_the_blocks_as_the_paper_does(choice, expected):
     settings = get(choice)
-    schema.check(settings)
+    build(settings)
     found = settings.data.resize, settings.data.image_size, settings.generator.name
     assert found == expected
 
@@ -133,13 +134,13 @@ def test_tutorial_is_as_written_there():
     assert fields["gan.identity_weight"] == 0.0
     assert fields["generator.block"] == "tutorial"
     assert fields["critic.name"] == "tutorial"
-    unet = build.domains(get("tutorial,generator.name=unet"), (64, 64, 3))
+    unet = build(get("tutorial,generator.name=unet")).networks((64, 64, 3))
     assert unet.generator.num_downs == 6
 
 
 def test_whole_step_of_the_default_has_its_shapes():
     settings = get()
-    gan = build.gan(settings, (64, 64, 3))
+    gan = build(settings).gan((64, 64, 3))
     state = jax.eval_shape(gan.init, KEY)
     image = jax.ShapeDtypeStruct((1, 2, 64, 64, 3), jnp.uint8)
     after, metrics = jax.eval_shape(
@@ -176,14 +177,14 @@ def with_fields(values, choice=""):
 def test_wrong_values_are_told(field):
     value, reason = WRONG[field]
     with pytest.raises(UserError) as error:
-        schema.check(with_fields({field: value}))
+        build(with_fields({field: value}))
     assert str(error.value).startswith(f"{field} = {value}: ")
     assert reason in str(error.value)
 
 
 def test_a_penalised_critic_must_not_mix_examples():
     with pytest.raises(UserError, match=r"^critic\.norm = batch: a penalised critic"):
-        schema.check(with_fields({"critic.norm": "batch"}, "wgan_gp"))
+        build(with_fields({"critic.norm": "batch"}, "wgan_gp"))
 
 
 @pytest.mark.parametrize(
@@ -197,9 +198,9 @@ def test_a_penalised_critic_must_not_mix_examples():
 )
 def test_wrong_networks_are_told(field, value, reason):
     with pytest.raises(UserError, match=reason):
-        build.gan(with_fields({field: value}), (64, 64, 3))
+        build(with_fields({field: value})).gan((64, 64, 3))
 
 
 def test_a_unet_of_no_depth_is_refused():
     with pytest.raises(UserError, match=r"data\.image_size = 48: unet takes multiples"):
-        build.domains(get("generator.name=unet"), (48, 48, 3))
+        build(get("generator.name=unet")).networks((48, 48, 3))

@@ -5,7 +5,9 @@ written here once more in numpy and differentiated by differences. Everything is
 float64. test_cyclegan_parity.py compares real networks with PyTorch.
 """
 
+import dataclasses
 import functools
+import importlib
 import math
 import re
 
@@ -28,12 +30,15 @@ from jax.extend.core import jaxprs_in_params
 
 from jaxgan import data, optim, penalties, pool, turns
 from jaxgan.errors import UserError
-from jaxgan.experiment import build, schema
-from jaxgan.gans import cyclegan as module
+from jaxgan.experiment import build, experiment, translation_family
 from jaxgan.gans.cyclegan import cyclegan
 from jaxgan.gans.domains import Domains
 from jaxgan.models.translation import image_layers
 from jaxgan.runtime import devices
+from jaxgan.types import DomainImages
+
+# The name in the package is the function's.
+module = importlib.import_module("jaxgan.gans.cyclegan")
 
 TINY = (4, 3, 2)
 RATE = 0.05
@@ -216,7 +221,9 @@ class Paper:
         key, shown = jax.random.fold_in(KEY, step), {}
         for number, name in enumerate("ab"):
             kept, images = self.kept[name], []
-            draws = pool.draws(jax.random.fold_in(key, number), POOL, jnp.arange(BATCH))
+            draws = pool.draw_exchanges(
+                jax.random.fold_in(key, number), POOL, jnp.arange(BATCH)
+            )
             for image, exchanged, slot in zip(fakes[name], *draws, strict=True):
                 if len(kept) < POOL:
                     kept.append(image)
@@ -346,7 +353,7 @@ def test_a_clip_holds_from_the_beginning():
 
 
 def test_no_two_networks_begin_alike():
-    state = jax.jit(build.gan(small(), SHAPE).init)(KEY)
+    state = jax.jit(build(small()).gan(SHAPE).init)(KEY)
     for players in (state.generator.params, state.critic.params):
         one, other = map(leaves, players.values())
         for name in one:
@@ -394,7 +401,7 @@ def test_translations_and_psnr_are_those_of_the_moving_average():
     state = state.replace(generator=state.generator.replace(params=worse))
     rng = np.random.default_rng(3)
     a, b, truth_a, truth_b = rng.integers(0, 256, (4, 5, *TINY), np.uint8)
-    made = jax.jit(gan.sample)(state, {"a": a, "b": b}, KEY)
+    made = jax.jit(gan.sample)(state, DomainImages(a, b), KEY)
     x, y, true_x, true_y = (z / 127.5 - 1 for z in (a, b, truth_a, truth_b))
     a2b, b2a = translated(FIRST["a2b"], x), translated(FIRST["b2a"], y)
     expected = {
@@ -407,9 +414,8 @@ def test_translations_and_psnr_are_those_of_the_moving_average():
     assert largest_difference(made, expected) < 1e-12
 
     evaluate = jax.jit(gan.evaluate)
-    assert evaluate(state, {"a": a, "b": b}, KEY) == {}
-    truth = {"truth_a": truth_a, "truth_b": truth_b}
-    scores = evaluate(state, {"a": a, "b": b, **truth}, KEY)
+    assert evaluate(state, DomainImages(a, b), KEY) == {}
+    scores = evaluate(state, DomainImages(a, b, truth_b, truth_a), KEY)
     pairs = {
         "a2b": (a2b, true_y),
         "b2a": (b2a, true_x),
@@ -469,7 +475,7 @@ def convolutions(identity):
     `jax_disable_most_optimizations` is about LLVM's; XLA merges what it can.
     """
     config = small(gan__identity_weight=0.5 * identity)
-    gan = build.gan(config, SHAPE)
+    gan = build(config).gan(SHAPE)
     shapes = jax.eval_shape(gan.init, KEY)
     batch = {name: x[0] for name, x in batches(1, 2).items()}
     compiled = jax.jit(gan.train_step).lower(shapes, batch, KEY).compile()
@@ -489,7 +495,7 @@ def test_fakes_made_twice_are_counted(plain_convolutions, monkeypatch):
         take = make(player, loss, *arguments)
 
         def twice(state, batch, key):
-            made = loss(state.generator.params, state, batch, key)[1].made
+            made = loss(state.generator.params, state, batch, key)[1].for_later_turns
             state, batch, metrics = take(state, batch, key)
             return state, batch | made, metrics
 
@@ -510,7 +516,9 @@ def test_rate_of_each_epoch_is_upstreams(batch_size):
     config = small("horse2zebra", batch_size)
     last = data.PairPlan(1067, HORSES, batch_size, 0, True).steps(200) - 1
     for player in ("generator", "critic"):
-        rate = build.optimizer(config, player, HORSES).learning_rate
+        rate = translation_family.optimizer(
+            build(config).values, player, HORSES
+        ).learning_rate
         rates = {}
         for epoch in (1, 100, 101, 102, 200, 201, 250):
             # The steps whose first example is the epoch's.
@@ -530,12 +538,13 @@ def test_rate_of_each_epoch_is_upstreams(batch_size):
 
 def test_rate_by_steps():
     schedule = {"constant_steps": 3, "decay_steps": 2}
-    rate = build.optimizer(small(**both_optimizers(**schedule)), "critic", HORSES)
+    values = build(small(**both_optimizers(**schedule))).values
+    rate = translation_family.optimizer(values, "critic", HORSES)
     rates = [float(rate.learning_rate(jnp.array(k))) for k in range(7)]
     expected = [1, 1, 1, 2 / 3, 1 / 3, 0, 0]
     assert rates == pytest.approx([2e-4 * x for x in expected])
     constant = small(**both_optimizers(constant_steps=0, decay_steps=0))
-    rate = build.optimizer(constant, "critic", HORSES)
+    rate = translation_family.optimizer(build(constant).values, "critic", HORSES)
     assert rate.learning_rate(jnp.array(10**9)) == 2e-4
 
 
@@ -545,21 +554,24 @@ def test_rate_by_steps():
 def test_a_penalised_critic_with_batch_norm_is_refused():
     config = small("wgan_gp", critic__norm="batch")
     with pytest.raises(UserError, match=r"critic\.norm = batch: .*must not mix"):
-        schema.check(config)
+        build(config)
     # And were it to get past the config's check, by its gradients:
-    params = drawn_state(build.gan(config, SHAPE)).critic.params
+    checked = build(small("wgan_gp"))
+    passed = dataclasses.replace(
+        checked, values=checked.values | {"critic.norm": "batch"}
+    )
+    params = drawn_state(passed.gan(SHAPE)).critic.params
     with pytest.raises(UserError, match="the critic mixes the examples"):
-        build.check_critic(config, SHAPE, 0, params)
+        passed.check_critic(SHAPE, 0, params)
     config.gan.adversarial = "lsgan"
-    schema.check(config)
-    build.check_critic(config, SHAPE, 0, params)
+    build(config).check_critic(SHAPE, 0, params)
 
 
 def test_a_penalised_critic_with_instance_norm_is_taken():
     config = small("wgan_gp")
-    schema.check(config)
-    params = drawn_state(build.gan(config, SHAPE)).critic.params
-    build.check_critic(config, SHAPE, 0, params)
+    build(config)
+    params = drawn_state(build(config).gan(SHAPE)).critic.params
+    build(config).check_critic(SHAPE, 0, params)
 
 
 def products(jaxpr):
@@ -580,9 +592,9 @@ def test_bfloat16_takes_the_penalty_in_float32(monkeypatch):
         seen.append(set(products(jaxpr.jaxpr)))
         return penalties.gradient_penalty(score, key, real, fake, index=index)
 
-    monkeypatch.setattr(build, "penalty", lambda *_: penalty)
+    monkeypatch.setattr(experiment, "penalty_function", lambda _: penalty)
     with jax.enable_x64(False):
-        gan = build.gan(config, SHAPE)
+        gan = build(config).gan(SHAPE)
         state = jax.eval_shape(gan.init, KEY)
         batch = {name: x[0] for name, x in batches(1, 2).items()}
         step = jax.make_jaxpr(gan.train_step, return_shape=True)

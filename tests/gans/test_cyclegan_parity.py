@@ -297,7 +297,7 @@ def float64():
 def recorded(monkeypatch):
     """Note the random draws of the steps by purpose, in their order."""
     noted = {keys.POOL: [], keys.INTERPOLATION: []}
-    draw = keys.draw
+    draw = keys.draw_per_example
 
     def noting(sampler, key, purpose, *arguments):
         values = draw(sampler, key, purpose, *arguments)
@@ -308,7 +308,7 @@ def recorded(monkeypatch):
         jax.debug.callback(note, *jax.tree.leaves(values), ordered=True)
         return values
 
-    monkeypatch.setattr(keys, "draw", noting)
+    monkeypatch.setattr(keys, "draw_per_example", noting)
     return noted
 
 
@@ -371,10 +371,10 @@ def without_gradient(path, mode, kind, player):
 def test_training_steps(mode, identity, kind, float64, recorded, request):
     if (mode, identity) != ("lsgan", 0.5):
         request.getfixturevalue("plain_convolutions")  # compiles faster
-    gan = build.gan(config_of(mode, identity, kind), SHAPE, epoch_examples=EPOCH)
+    gan = build(config_of(mode, identity, kind)).gan(SHAPE, epoch_examples=EPOCH)
     state = drawn_state(gan)
     if mode == "wasserstein":
-        clipped = jax.tree.map(np.asarray, turns.clipped(state.critic.params, CLIP))
+        clipped = jax.tree.map(np.asarray, turns.clip_params(state.critic.params, CLIP))
         state = state.replace(critic=state.critic.replace(params=clipped))
     first = jax.tree.map(np.copy, {**state.generator.params, **state.critic.params})
     batch = batches(STEPS, BATCH)

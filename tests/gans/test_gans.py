@@ -1,5 +1,6 @@
 """WGAN and WGAN-GP as algorithms: what each turn sees, computes and changes."""
 
+import dataclasses
 import functools
 import math
 import runpy
@@ -15,11 +16,12 @@ from ml_collections import ConfigDict
 
 from jaxgan import optim, penalties, turns
 from jaxgan.errors import UserError
-from jaxgan.experiment import build, schema
+from jaxgan.experiment import build, experiment, latent_family
 from jaxgan.experiment import variants as configs
 from jaxgan.gans.players import Players
 from jaxgan.gans.wgan_gp import wgan_gp
 from jaxgan.runtime import devices
+from jaxgan.types import LatentInputs
 
 CONFIGS = {
     name: runpy.run_path(str(Path(__file__).parents[2] / "configs" / f"{name}.py"))
@@ -96,13 +98,13 @@ def drawn_state(gan, seed=0):
 
 def train(config, steps, shape=SHAPE, classes=0, init=False):
     """Return the state before, that after `steps`, and the metrics, all as numpy."""
-    devices = jax.devices()[:1]
-    gan = build.gan(config, shape, classes)
+    used = jax.devices()[:1]
+    gan = build(config).gan(shape, classes)
     before = jax.jit(gan.init)(KEY) if init else drawn_state(gan)
     before = devices.to_host(before)
-    state = devices.replicate(before, devices)
+    state = devices.replicate(before, used)
     batch = batches(config, steps, shape, classes or 1)
-    after, metrics = devices.compile_steps(gan, devices)(state, batch, KEY)
+    after, metrics = devices.compile_steps(gan, used)(state, batch, KEY)
     return before, devices.to_host(after), devices.to_host(metrics)
 
 
@@ -176,8 +178,8 @@ def spied_run(monkeypatch, config, **arguments):
         spies.append(Spy(original(*arguments)))
         return spies[-1].players
 
-    original = build.players
-    monkeypatch.setattr(build, "players", spied)
+    original = latent_family.networks
+    monkeypatch.setattr(latent_family, "networks", spied)
     result = train(config, **arguments)
     jax.effects_barrier()
     return spies[0], result
@@ -243,7 +245,7 @@ def test_every_pair_of_networks_trains_two_steps(name, variant):
         config.optimizer[player].learning_rate = 0.01
     if name == "wgan":
         config.gan.clip = 0.5  # at 0.01 and width 2 hardly any gradient gets through
-    schema.check(config)
+    build(config)
     shape = shape_for(config)
     classes = 10 if config.gan.get("conditional", False) else 0
     before, after, metrics = train(config, 2, shape, classes)
@@ -524,7 +526,7 @@ def test_classifier_terms_are_weighted_and_the_critics_is_on_real_examples(weigh
 
 def test_moving_average_follows_its_recurrence_and_is_what_sample_uses():
     config = small("wgan_gp", gan__ema_decay=0.75, **with_rmsprop(0.01))
-    gan = build.gan(config, SHAPE)
+    gan = build(config).gan(SHAPE)
     steps = devices.compile_steps(gan, jax.devices()[:1])
     state = drawn_state(gan)
     expected = jax.tree.map(np.array, turns.generator_variables(state))
@@ -538,17 +540,17 @@ def test_moving_average_follows_its_recurrence_and_is_what_sample_uses():
         assert largest_difference(expected, state.memory["average"]) < 1e-6
     assert largest_difference(expected, new) > 0.01
 
-    generator = build.players(config, SHAPE, 0).generator
-    asked = {"label": np.zeros(5, np.int32), "latents": np.eye(5, 3)}
+    generator = build(config).networks(SHAPE, 0).generator
+    asked = LatentInputs(np.zeros(5, np.int32), np.eye(5, 3))
     samples = gan.sample(state, asked, KEY)["samples"]
-    averaged = generator.apply(state.memory["average"], asked["latents"], train=False)
+    averaged = generator.apply(state.memory["average"], asked.latents, train=False)
     np.testing.assert_allclose(samples, averaged, atol=1e-6)
 
     config.gan.ema_decay = 0.0
-    without = build.gan(config, SHAPE)
+    without = build(config).gan(SHAPE)
     assert jax.eval_shape(without.init, KEY).memory == {}
     samples = without.sample(state.replace(memory={}), asked, KEY)["samples"]
-    raw = generator.apply(new, asked["latents"], train=False)
+    raw = generator.apply(new, asked.latents, train=False)
     np.testing.assert_allclose(samples, raw, atol=1e-6)
     assert np.max(np.abs(raw - averaged)) > 1e-3
 
@@ -556,13 +558,13 @@ def test_moving_average_follows_its_recurrence_and_is_what_sample_uses():
 @pytest.mark.parametrize("statistics", ["batch", "running"])
 def test_sample_normalises_by_the_statistics_asked_for(statistics):
     config = small("wgan", networks=TINY_DCGAN, gan__sample_batch_norm=statistics)
-    gan = build.gan(config, SHAPE)
+    gan = build(config).gan(SHAPE)
     state = drawn_state(gan)
     sample = jax.jit(gan.sample)
-    generator = build.players(config, SHAPE, 0).generator
+    generator = build(config).networks(SHAPE, 0).generator
     latents = jax.random.normal(KEY, (6, 3))
-    batch = {"label": np.zeros(6, np.int32), "latents": latents}
-    samples = sample(state, batch, KEY)["samples"]
+    inputs = LatentInputs(np.zeros(6, np.int32), latents)
+    samples = sample(state, inputs, KEY)["samples"]
     variables = turns.generator_variables(state)
 
     @jax.jit
@@ -573,12 +575,12 @@ def test_sample_normalises_by_the_statistics_asked_for(statistics):
 
     np.testing.assert_allclose(samples, expected(latents), atol=1e-6)
     # By running statistics a sample does not depend on its neighbours.
-    others = {**batch, "latents": latents.at[3:].multiply(2)}
+    others = inputs._replace(latents=latents.at[3:].multiply(2))
     changed = sample(state, others, KEY)["samples"]
     same = np.allclose(changed[:3], samples[:3], atol=1e-6)
     assert same == (statistics == "running")
     # Without latents they are drawn from the key.
-    unsaid = {"label": batch["label"]}
+    unsaid = LatentInputs(inputs.labels)
     drawings = [sample(state, unsaid, jax.random.key(n))["samples"] for n in (1, 2)]
     assert all_different(drawings)
 
@@ -588,7 +590,7 @@ def test_sample_normalises_by_the_statistics_asked_for(statistics):
 
 def test_seeds_under_vmap_are_each_seeds_own_run(float64):
     config = small("wgan_gp", gan__penalty="r1", **with_sgd())
-    gan = build.gan(config, SHAPE)
+    gan = build(config).gan(SHAPE)
     batch = {name: leaf[0] for name, leaf in batches(config, 1).items()}
 
     keys = [jax.random.key(seed) for seed in (3, 1, 4)]
@@ -607,7 +609,7 @@ def test_seeds_under_vmap_are_each_seeds_own_run(float64):
 def test_scans_of_one_and_of_three_steps_agree_to_the_byte():
     jax.config.update("jax_disable_most_optimizations", False)
     config = small("wgan_gp", gan__ema_decay=0.9)
-    gan = build.gan(config, SHAPE)
+    gan = build(config).gan(SHAPE)
     steps = devices.compile_steps(gan, jax.devices()[:1])
     batch = batches(config, 3)
     at_once, metrics = steps(drawn_state(gan), batch, KEY)
@@ -642,7 +644,7 @@ def test_bfloat16_trains_with_the_penaltys_products_in_float32(monkeypatch):
         assert real.dtype == fake.dtype == jnp.float32
         return penalties.gradient_penalty(score, key, real, fake, index=index)
 
-    monkeypatch.setattr(build, "penalty", lambda *_: penalty)
+    monkeypatch.setattr(experiment, "penalty_function", lambda _: penalty)
     before, after, metrics = train(config, 2)
     assert seen
     assert all(types == {"float32"} for types in seen)
@@ -650,7 +652,7 @@ def test_bfloat16_trains_with_the_penaltys_products_in_float32(monkeypatch):
         assert leaf.dtype in (np.float32, np.int32), name
     assert all(np.all(np.isfinite(values)) for values in metrics.values())
     assert largest_difference(before.critic.params, after.critic.params) > 0
-    gan = build.gan(config, SHAPE)
+    gan = build(config).gan(SHAPE)
     batch = {name: leaf[0] for name, leaf in batches(config, 1).items()}
     step = jax.make_jaxpr(gan.train_step)(before, batch, KEY)
     assert {"bfloat16", "float32"} <= set(products(step.jaxpr))
@@ -659,7 +661,7 @@ def test_bfloat16_trains_with_the_penaltys_products_in_float32(monkeypatch):
 @pytest.mark.parametrize("name", ["wgan", "wgan_gp"])
 def test_float64_stays_float64(name):
     config = small(name, gan__ema_decay=0.5)
-    gan = build.gan(config, SHAPE)
+    gan = build(config).gan(SHAPE)
     with jax.enable_x64(True):
         state = jax.eval_shape(gan.init, KEY)
         batch = {name: leaf[0] for name, leaf in batches(config, 1).items()}
@@ -695,19 +697,23 @@ def drawn_critic(players):
 def test_a_penalised_critic_with_batch_norm_is_refused(critic):
     config = small("wgan_gp", networks={"critic": critic})
     with pytest.raises(UserError, match=r"critic\..*norm = .*must not mix"):
-        schema.check(config)
+        build(config)
     # And were it to get past the config's check, by its gradients:
     shape = (16, 16, 1)
-    params = drawn_critic(build.players(config, shape, 0))
+    checked = build(small("wgan_gp"))
+    others = {n: x for n, x in checked.values.items() if not n.startswith("critic.")}
+    changed = {f"critic.{name}": value for name, value in critic.items()}
+    passed = dataclasses.replace(checked, values=others | changed)
+    params = drawn_critic(passed.networks(shape))
     with pytest.raises(UserError, match="the critic mixes the examples"):
-        build.check_critic(config, shape, 0, params)
-    config.gan.name = "wgan"
-    build.check_critic(config, shape, 0, params)
+        passed.check_critic(shape, 0, params)
+    unpenalised = dataclasses.replace(passed, gan_name="wgan")
+    unpenalised.check_critic(shape, 0, params)
 
 
 def test_a_penalised_critic_with_layer_norm_is_taken():
     critic = TINY_DCGAN["critic"] | {"norm": "layer"}
     config = small("wgan_gp", networks={"critic": critic})
-    schema.check(config)
-    params = drawn_critic(build.players(config, SHAPE, 0))
-    build.check_critic(config, SHAPE, 0, params)
+    build(config)
+    params = drawn_critic(build(config).networks(SHAPE, 0))
+    build(config).check_critic(SHAPE, 0, params)

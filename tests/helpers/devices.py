@@ -14,6 +14,8 @@ from ml_collections import ConfigDict
 from helpers.cyclegans import drawn_state
 from jaxgan import optim
 from jaxgan.experiment import build
+from jaxgan.experiment import latent_family as latent_family
+from jaxgan.experiment import translation_family as translation_family
 from jaxgan.models import latent, layers
 from jaxgan.models.translation import image_layers, resnet
 from jaxgan.runtime import devices
@@ -216,7 +218,8 @@ def either_optimizer(monkeypatch):
 
         return adam._replace(tx=optax.GradientTransformation(init, update))
 
-    monkeypatch.setattr(build, "optimizer", optimizer)
+    monkeypatch.setattr(latent_family, "optimizer", optimizer)
+    monkeypatch.setattr(translation_family, "optimizer", optimizer)
 
 
 def choose(state, optimizer):
@@ -235,7 +238,7 @@ def choose(state, optimizer):
 
 
 def gan_of(config, axis_name=None):
-    return build.gan(config, shape_of(config), classes_of(config), axis_name)
+    return build(config).gan(shape_of(config), classes_of(config), axis_name)
 
 
 def first_state(config):
@@ -247,14 +250,12 @@ def trainer(config, count=1, steps=STEPS):
 
     It returns the state after `steps` and the metrics, all numpy.
     """
-    devices = jax.devices()[:count]
-    compiled = devices.compile_steps(
-        gan_of(config, devices.axis_name(devices)), devices
-    )
+    used = jax.devices()[:count]
+    compiled = devices.compile_steps(gan_of(config, devices.axis_name(used)), used)
     batch = batches(config, steps)
 
     def train(state):
-        state = devices.replicate(state, devices)
+        state = devices.replicate(state, used)
         return devices.to_host(compiled(state, batch, KEY))
 
     return train

@@ -14,8 +14,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxgan.experiment import build
-from jaxgan.experiment import variants as configs
+from jaxgan.experiment import stored
 from jaxgan.workdir import checkpoint_files
 
 ROOT = Path(__file__).parents[2]
@@ -145,11 +144,11 @@ def lines(workdir):
 
 def final_bytes(workdir, step):
     """Return the bytes of every array of a checkpoint, by name."""
-    config = configs.load(workdir)
-    gan = build.gan(config, SHAPES[config.gan.name])
+    experiment = stored.load(workdir)
+    gan = experiment.gan(SHAPES[experiment.gan_name])
     like = jax.eval_shape(gan.init, jax.random.key(0))
     state, _ = checkpoint_files.read(Path(workdir) / "checkpoints", step, like)
-    arrays = checkpoint_files.as_dict(state)
+    arrays = checkpoint_files.to_arrays(state)
     return {name: np.asarray(array).tobytes() for name, array in arrays.items()}
 
 

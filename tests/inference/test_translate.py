@@ -1,4 +1,4 @@
-"""Translations of image files: by values, by names, and as users call the verb."""
+"""Translation of image files: pixel values, file names, and the command."""
 
 import os
 import signal
@@ -11,23 +11,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs.cyclegan import get_config
-from jaxgan import translate
+from configs import cyclegan, wgan_gp
+from jaxgan import experiment, translate
 from jaxgan.errors import UserError
-from jaxgan.experiment import build
-from jaxgan.experiment import variants as configs
 from jaxgan.files import image_files, image_folders
 from jaxgan.files.image_files import Picture
-from jaxgan.inference.translation import (
+from jaxgan.inference.generators import (
     Generator,
-    Translation,
-    continued,
-    of_run,
-    of_weights,
+    Translator,
+    load_from_file,
+    load_from_run,
+    pad_by_reflection,
 )
 from jaxgan.models import translation
 from jaxgan.weights import network_files, official_networks, torch_files
-from jaxgan.workdir import checkpoint_manager
+from jaxgan.workdir import checkpoint_files, checkpoint_manager
 
 RNG = np.random.default_rng(0)
 NETWORK = {
@@ -104,7 +102,9 @@ def file(tmp_path_factory):
 @pytest.fixture
 def negatives(tmp_path, capsys, monkeypatch):
     """Translate a folder to its negatives; returns exit code, output and errors."""
-    monkeypatch.setattr(translate, "load", lambda values: generator(Negative()))
+    monkeypatch.setattr(
+        translate, "load_generator", lambda values: generator(Negative())
+    )
 
     def run(given, output=tmp_path / "out"):
         flags = ["--weights=any", f"--input={given}", f"--output={output}"]
@@ -118,30 +118,30 @@ def negatives(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_identity_keeps_every_level(dtype, channels):
-    apply = Translation(generator(Same(), channels), print)
+    apply = Translator(generator(Same(), channels), print)
     pixels = noise(37, 50, channels, dtype)
     found = apply(Picture(pixels)).pixels
     np.testing.assert_array_equal(found, pixels)
     assert found.dtype == dtype
-    negative = Translation(generator(Negative(), channels), print)
+    negative = Translator(generator(Negative(), channels), print)
     found = negative(Picture(pixels)).pixels
     np.testing.assert_array_equal(found, np.iinfo(dtype).max - pixels)
 
 
-def test_continuation_reflects_right_and_below():
+def test_padding_reflects_right_and_below():
     image = np.arange(9 * 10).reshape(9, 10, 1)
-    found = continued(image, 4)
+    found = pad_by_reflection(image, 4)
     assert found.shape == (12, 12, 1)
     np.testing.assert_array_equal(found[:9, :10], image)
     np.testing.assert_array_equal(found[9:, :10], image[[7, 6, 5]])
     np.testing.assert_array_equal(found[:, 10:], found[:, [8, 7]])
-    assert continued(image[:8, :8], 4).shape == (8, 8, 1)
+    assert pad_by_reflection(image[:8, :8], 4).shape == (8, 8, 1)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2), (5, 70)])
-def test_images_smaller_than_their_continuation(size):
+def test_images_smaller_than_their_padding(size):
     image = np.arange(size[0] * size[1]).reshape(*size, 1)
-    found = continued(image, 32)
+    found = pad_by_reflection(image, 32)
     assert [side % 32 for side in found.shape[:2]] == [0, 0]
     # Forwards and backwards in turn, the ends once each.
     for axis, length in enumerate(size):
@@ -150,13 +150,13 @@ def test_images_smaller_than_their_continuation(size):
         way = np.where(way < length, way, period - way)
         rows = found.take(way, axis)
         np.testing.assert_array_equal(found, rows)
-    apply = Translation(generator(Same(), 1, 32), print)
+    apply = Translator(generator(Same(), 1, 32), print)
     pixels = noise(*size, 1)
     np.testing.assert_array_equal(apply(Picture(pixels)).pixels, pixels)
 
 
-def test_translation_is_the_crop_of_that_of_the_continued_image(file):
-    apply = Translation(of_weights(file), print)
+def test_translation_is_the_crop_of_that_of_the_padded_image(file):
+    apply = Translator(load_from_file(file), print)
     images = RNG.uniform(-1, 1, (37, 50, 3)).astype(np.float32)
     padded = np.pad(images, [(0, 3), (0, 2), (0, 0)], mode="reflect")
     found = apply.translate(images)
@@ -170,14 +170,14 @@ def test_translation_is_the_crop_of_that_of_the_continued_image(file):
 def test_what_the_sides_must_be_a_multiple_of(file, tmp_path):
     path = tmp_path / "unet.safetensors"
     network_files.save(path, *made_up("", name="unet_32"))
-    found = of_weights(path, "b2a")
+    found = load_from_file(path, "b2a")
     assert (found.multiple, found.title) == (32, "unet.safetensors")
-    assert of_weights(file).multiple == 4
+    assert load_from_file(file).multiple == 4
 
 
 def test_one_compilation_for_each_size_is_said():
     lines = []
-    apply = Translation(generator(Same()), lines.append)
+    apply = Translator(generator(Same()), lines.append)
     for height, width in ((13, 17), (16, 20), (14, 19), (20, 16), (13, 17)):
         apply(Picture(noise(height, width)))
     assert lines == [
@@ -188,9 +188,9 @@ def test_one_compilation_for_each_size_is_said():
 
 def test_gray_and_colour_become_what_the_network_takes():
     gray, colour = Picture(noise(8, 8, 1)), Picture(noise(8, 8, 3))
-    made = Translation(generator(Same(), 3), print)(gray)
+    made = Translator(generator(Same(), 3), print)(gray)
     np.testing.assert_array_equal(made.pixels, gray.pixels.repeat(3, axis=-1))
-    made = Translation(generator(Same(), 1), print)(colour)
+    made = Translator(generator(Same(), 1), print)(colour)
     expected = np.asarray(Image.fromarray(colour.pixels).convert("L"))
     np.testing.assert_array_equal(made.pixels[..., 0], expected)
     assert "gray" in made.notes[0]
@@ -203,7 +203,7 @@ def test_what_is_not_finite_or_too_large_is_refused():
             return images * jnp.nan
 
     with pytest.raises(UserError, match="not finite"):
-        Translation(generator(Broken()), print)(Picture(noise(8, 8)))
+        Translator(generator(Broken()), print)(Picture(noise(8, 8)))
 
     class Large(nn.Module):
         @nn.compact
@@ -212,7 +212,7 @@ def test_what_is_not_finite_or_too_large_is_refused():
             return images + jnp.sort(jnp.sort(many, axis=0), axis=1)[-1, -1]
 
     with pytest.raises(UserError, match=r"8 x 8 pixels need more memory"):
-        Translation(generator(Large()), print)(Picture(noise(8, 8)))
+        Translator(generator(Large()), print)(Picture(noise(8, 8)))
 
 
 def test_names_never_collide():
@@ -280,9 +280,9 @@ def test_no_input_is_overwritten(tmp_path):
         (folder / "a.png", folder),
         (folder / "a.png", folder / "in" / ".."),
     ):
-        with pytest.raises(UserError, match="is the input's own folder"):
+        with pytest.raises(UserError, match=r"--output = .*input's own folder"):
             image_folders.translation_files(given, output, print)
-    with pytest.raises(UserError, match="is an image of the input"):
+    with pytest.raises(UserError, match="image of the input"):
         image_folders.translation_files(folder, tmp_path, print)
     (tmp_path / "out" / "a.png").mkdir(parents=True)
     with pytest.raises(UserError, match=r"a.png is a folder, no image"):
@@ -376,24 +376,26 @@ def test_a_signal_ends_after_the_image_at_hand(
     assert "2 of 3 images by a2b" in out
     assert (
         out.splitlines()[-1]
-        == f"jaxgan: stopped by {number}; the same command begins anew"
+        == f"jaxgan: stopped by {number}; the same command starts from the beginning"
     )
     names = [path.name for path in sorted((tmp_path / "out").iterdir())]
     assert names == ["a.png", "b.png"]
 
 
-def test_converted_weights_make_the_same_image(file, tmp_path, capsys):
+def test_converted_weights_make_the_same_image(
+    file, tmp_path, capsys, plain_convolutions
+):
     """And a single file is taken whatever its name."""
     Image.fromarray(noise(9, 9)).save(tmp_path / "picture", "PNG")
-    theirs = tmp_path / "latest_net_G_A.pth"
+    official = tmp_path / "latest_net_G_A.pth"
     variables, about = network_files.load(file)
-    torch_files.write(theirs, official_networks.to_torch(variables, about["network"]))
-    for path, name in ((file, "ours"), (theirs, "theirs")):
+    torch_files.write(official, official_networks.to_torch(variables, about["network"]))
+    for path, name in ((file, "ours"), (official, "official")):
         flags = [f"--weights={path}", f"--input={tmp_path / 'picture'}"]
         assert translate.main([*flags, f"--output={tmp_path / name}"]) == 0
         assert "1 of 1 images by a2b in" in capsys.readouterr().out
     ours = (tmp_path / "ours" / "picture.png").read_bytes()
-    assert (tmp_path / "theirs" / "picture.png").read_bytes() == ours
+    assert (tmp_path / "official" / "picture.png").read_bytes() == ours
     assert translate.main([*flags, "--output=none", "--direction=b2a"]) == 2
     assert "G_A.pth holds a2b" in capsys.readouterr().err
 
@@ -405,22 +407,24 @@ def run(tmp_path_factory):
     With BatchNorm and in bfloat16, after training steps that were never made.
     """
     folder = tmp_path_factory.mktemp("run")
-    config = get_config()
+    config = cyclegan.get_config()
     config.generator = {**NETWORK}
     del config.generator.channels
     config.generator.norm = "batch"
     config.critic.width = 4
     config.gan.update(ema_decay=0.9, pool_size=1)
     config.train.precision = "bfloat16"
-    (folder / "config.json").write_text(configs.to_json(config))
-    gan = build.gan(config, (32, 32, 3))
+    trained = experiment.build(config)
+    (folder / "config.json").write_text(trained.json)
+    gan = trained.gan((32, 32, 3))
     shapes = jax.eval_shape(gan.init, jax.random.key(0))
     checkpoints = checkpoint_manager.Checkpoints(folder / "checkpoints", keep=2)
     averages = {}
     for step in (0, 3):
         state = randomly(shapes)
         averages[step] = state.memory["average"]
-        checkpoints.save(step, state, {"shape": [32, 32, 3]})
+        arrays = checkpoint_files.to_arrays(state)
+        checkpoints.save(step, arrays, {"shape": [32, 32, 3]})
     checkpoints.close()
     return folder, averages
 
@@ -428,7 +432,7 @@ def run(tmp_path_factory):
 def test_a_run_is_translated_by_its_moving_average(run, tmp_path, capsys):
     folder, averages = run
     for name, flags, step in (("a2b", [], 3), ("b2a", ["--step=0"], 0)):
-        found = of_run(folder, name, step if flags else None)
+        found = load_from_run(folder, name, step if flags else None)
         assert found.title == f"{name} of step {step}"
         average = {part: tree[name] for part, tree in averages[step].items()}
         jax.tree.map(np.testing.assert_array_equal, found.variables, average)
@@ -447,32 +451,32 @@ def test_a_run_is_translated_by_its_moving_average(run, tmp_path, capsys):
 BY_FILE = {"weights": "FILE", "input": "IN", "output": "OUT"}
 BY_RUN = {"workdir": "RUN", "input": "IN", "output": "OUT", "direction": "a2b"}
 MISTAKES = [
-    ({}, "--workdir or --weights: needed is one of them, found none"),
-    (BY_FILE | BY_RUN, "--workdir or --weights: needed is one of them, found both"),
-    (BY_FILE | {"input": ""}, "--input: needed"),
-    (BY_FILE | {"output": ""}, "--output: needed"),
-    (BY_FILE | {"input": "NONE"}, "--input = NONE: no such file or folder"),
-    (BY_FILE | {"input": "EMPTY"}, "--input = EMPTY: no images there"),
-    (BY_FILE | {"output": "FILE"}, "--output = FILE: is a file; must be a folder"),
-    (BY_FILE | {"output": "gs://a/b"}, "--output = gs://a/b: must be on this machine"),
-    (BY_FILE | {"output": "IN"}, "--output = IN: is the input's own folder"),
-    (BY_FILE | {"direction": "b2a"}, "--direction = b2a: --weights = FILE holds a2b"),
-    (BY_FILE | {"step": "3"}, "--step = 3: belongs to --workdir"),
-    (BY_FILE | {"weights": "NONE"}, "NONE: no such file"),
-    (BY_FILE | {"weights": "IN"}, "--weights = IN: is a folder; must be a file"),
-    (BY_FILE | {"weights": "IN/a.png"}, "IN/a.png"),
-    (BY_FILE | {"weights": "CRITIC"}, "--weights = CRITIC: a critic's; must be a gen"),
-    (BY_FILE | {"weights": "TWO"}, "takes images of 2 channels; must be 1 or 3"),
-    (BY_FILE | {"outputt": "OUT"}, "outputt"),
-    (BY_RUN | {"direction": ""}, "--direction: needed, a2b or b2a"),
-    (BY_RUN | {"direction": "a2c"}, "--direction = a2c: must be a2b or b2a"),
-    (BY_RUN | {"step": "1"}, "--step = 1: no such checkpoint; there are 0, 3"),
-    (BY_RUN | {"step": "-3"}, "step"),
-    (BY_RUN | {"workdir": "EMPTY"}, "EMPTY/config.json: not found"),
-    (BY_RUN | {"workdir": "NONE"}, "--workdir = NONE: no such folder"),
-    (BY_RUN | {"workdir": "FILE"}, "--workdir = FILE: no such folder"),
-    (BY_RUN | {"workdir": "s3://a"}, "s3://a: must be a local folder or gs://..."),
-    (BY_RUN | {"workdir": "OTHER"}, "OTHER: a run of wgan_gp"),
+    ({}, ["--workdir", "--weights", "found none"]),
+    (BY_FILE | BY_RUN, ["--workdir", "--weights", "found both"]),
+    (BY_FILE | {"input": ""}, ["--input: needed"]),
+    (BY_FILE | {"output": ""}, ["--output: needed"]),
+    (BY_FILE | {"input": "NONE"}, ["--input = NONE:", "no such"]),
+    (BY_FILE | {"input": "EMPTY"}, ["--input = EMPTY:", "no images"]),
+    (BY_FILE | {"output": "FILE"}, ["--output = FILE:", "folder"]),
+    (BY_FILE | {"output": "gs://a/b"}, ["--output = gs://a/b:", "this machine"]),
+    (BY_FILE | {"output": "IN"}, ["--output = IN:", "input"]),
+    (BY_FILE | {"direction": "b2a"}, ["--direction = b2a:", "FILE holds a2b"]),
+    (BY_FILE | {"step": "3"}, ["--step = 3:", "--workdir"]),
+    (BY_FILE | {"weights": "NONE"}, ["NONE:", "no such file"]),
+    (BY_FILE | {"weights": "IN"}, ["--weights = IN:", "folder"]),
+    (BY_FILE | {"weights": "IN/a.png"}, ["IN/a.png"]),
+    (BY_FILE | {"weights": "CRITIC"}, ["--weights = CRITIC:", "critic", "generator"]),
+    (BY_FILE | {"weights": "TWO"}, ["2 channels", "1 or 3"]),
+    (BY_FILE | {"outputt": "OUT"}, ["outputt"]),
+    (BY_RUN | {"direction": ""}, ["--direction: needed"]),
+    (BY_RUN | {"direction": "a2c"}, ["--direction = a2c:", "a2b or b2a"]),
+    (BY_RUN | {"step": "1"}, ["--step = 1:", "0, 3"]),
+    (BY_RUN | {"step": "-3"}, ["step"]),
+    (BY_RUN | {"workdir": "EMPTY"}, ["EMPTY/config.json:", "not found"]),
+    (BY_RUN | {"workdir": "NONE"}, ["--workdir = NONE:", "no such folder"]),
+    (BY_RUN | {"workdir": "FILE"}, ["--workdir = FILE:", "no such folder"]),
+    (BY_RUN | {"workdir": "s3://a"}, ["s3://a:", "gs://"]),
+    (BY_RUN | {"workdir": "OTHER"}, ["OTHER:", "wgan_gp"]),
 ]
 
 
@@ -483,7 +487,8 @@ def places(file, run, tmp_path_factory):
     image_files.write(folder / "a.png", Picture(noise(8, 8)))
     (folder / "empty").mkdir()
     (folder / "other").mkdir()
-    (folder / "other" / "config.json").write_text('{"gan": {"name": "wgan_gp"}}')
+    config = experiment.build(wgan_gp.get_config())
+    (folder / "other" / "config.json").write_text(config.json)
     network_files.save(folder / "two.safetensors", *made_up(channels=2))
     options = {"width": 4, "norm": "none", "initializer": "normal", "gain": 0.02}
     pixel = {"name": "pixel", "num_layers": 3, **options}
@@ -502,8 +507,8 @@ def places(file, run, tmp_path_factory):
     }
 
 
-@pytest.mark.parametrize(("flags", "message"), MISTAKES)
-def test_mistakes_are_one_line_and_exit_2(flags, message, places, tmp_path, capsys):
+@pytest.mark.parametrize(("flags", "words"), MISTAKES)
+def test_mistakes_are_one_line_and_exit_2(flags, words, places, tmp_path, capsys):
     def filled(text):
         for name, path in {**places, "OUT": tmp_path / "out"}.items():
             text = text.replace(name, str(path))
@@ -514,5 +519,6 @@ def test_mistakes_are_one_line_and_exit_2(flags, message, places, tmp_path, caps
     error = capsys.readouterr().err
     assert error.startswith("jaxgan: error: ")
     assert error.count("\n") == 1
-    assert filled(message) in error
+    for word in words:
+        assert filled(word) in error
     assert not (tmp_path / "out").exists()

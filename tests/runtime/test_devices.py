@@ -27,7 +27,7 @@ from helpers.devices import (
 from jax import lax
 
 from jaxgan import penalties, pool, turns
-from jaxgan.experiment import build
+from jaxgan.experiment import experiment
 from jaxgan.models import layers
 
 GANS = ("wgan", "wgan_gp", "cyclegan")
@@ -74,13 +74,13 @@ def tiny(monkeypatch, plain_convolutions):
 def either(monkeypatch, tiny):
     """Let a program train by either optimizer, and by several penalties at once."""
     either_optimizer(monkeypatch)
-    one = build.penalty
+    one = experiment.penalty_function
 
     def several(options):
         terms = []
         for name in ("two_sided", "dragan_one_sided", "r1"):
-            options.update(PENALTIES[name])
-            terms.append(one(options))
+            chosen = {n.removeprefix("gan."): x for n, x in PENALTIES[name].items()}
+            terms.append(one(options | chosen))
 
         def summed(*arguments, index):
             values = [term(*arguments, index=index) for term in terms]
@@ -88,7 +88,7 @@ def either(monkeypatch, tiny):
 
         return summed
 
-    monkeypatch.setattr(build, "penalty", several)
+    monkeypatch.setattr(experiment, "penalty_function", several)
 
 
 @functools.cache

@@ -7,82 +7,82 @@ import numpy as np
 import pytest
 
 from jaxgan import convert
-from jaxgan.inference import translation
+from jaxgan.inference import generators
 from jaxgan.weights import network_files, torch_files
 
 torch = pytest.importorskip("torch", reason="needs the extra `parity`")
 
-from helpers import upstream_networks as upstream  # noqa: E402
+from helpers import official_networks as official  # noqa: E402
 
 pytestmark = pytest.mark.parity
 
 # A network in PyTorch, the side of its images, and what its keys tell of it.
 NETWORKS = {
     "resnet": (
-        lambda: upstream.ResnetGenerator(3, 4, 2),
+        lambda: official.ResnetGenerator(3, 4, 2),
         16,
         {"name": "resnet_2blocks", "norm": "instance", "padding": "reflect"},
     ),
     "resnet-dropout": (
-        lambda: upstream.ResnetGenerator(3, 4, 1, dropout=True),
+        lambda: official.ResnetGenerator(3, 4, 1, dropout=True),
         16,
         {"name": "resnet_1blocks", "dropout": True},
     ),
     "resnet-zero": (
-        lambda: upstream.ResnetGenerator(1, 4, 1, padding="zero"),
+        lambda: official.ResnetGenerator(1, 4, 1, padding="zero"),
         16,
         {"padding": "zero", "dropout": False, "channels": 1},
     ),
     "resnet-zero-dropout-batch": (
-        lambda: upstream.ResnetGenerator(3, 4, 1, "batch", "zero", True),
+        lambda: official.ResnetGenerator(3, 4, 1, "batch", "zero", True),
         16,
         {"padding": "zero", "dropout": True, "norm": "batch"},
     ),
     "resnet-batch": (
-        lambda: upstream.ResnetGenerator(3, 4, 1, "batch"),
+        lambda: official.ResnetGenerator(3, 4, 1, "batch"),
         16,
         {"norm": "batch", "width": 4},
     ),
     "resnet-none": (
-        lambda: upstream.ResnetGenerator(3, 4, 1, "none"),
+        lambda: official.ResnetGenerator(3, 4, 1, "none"),
         16,
         {"norm": "none"},
     ),
     "unet_32": (
         # One image of one pixel has no variance: as large as twice the depth.
-        lambda: upstream.UnetGenerator(3, 2, 5),
+        lambda: official.UnetGenerator(3, 2, 5),
         64,
         {"name": "unet_32", "norm": "instance", "width": 2},
     ),
     "unet_64-batch": (
-        lambda: upstream.UnetGenerator(3, 2, 6, "batch", dropout=True),
+        lambda: official.UnetGenerator(3, 2, 6, "batch", dropout=True),
         64,
         {"name": "unet_64", "norm": "batch", "dropout": False},
     ),
     "unet_32-none": (
-        lambda: upstream.UnetGenerator(1, 2, 5, "none"),
+        lambda: official.UnetGenerator(1, 2, 5, "none"),
         32,
         {"name": "unet_32", "norm": "none", "channels": 1},
     ),
     "patch": (
-        lambda: upstream.PatchCritic(3, 4),
+        lambda: official.PatchCritic(3, 4),
         32,
         {"name": "patch", "num_layers": 3, "norm": "instance", "width": 4},
     ),
-    "patch-1": (lambda: upstream.PatchCritic(3, 4, 1), 16, {"num_layers": 1}),
+    "patch-1": (lambda: official.PatchCritic(3, 4, 1), 16, {"num_layers": 1}),
     "patch-5-batch": (
-        lambda: upstream.PatchCritic(6, 2, 5, "batch"),
+        lambda: official.PatchCritic(6, 2, 5, "batch"),
         128,
         {"num_layers": 5, "norm": "batch", "channels": 6},
     ),
-    "patch-none": (lambda: upstream.PatchCritic(3, 4, 2, "none"), 32, {"norm": "none"}),
+    "patch-none": (lambda: official.PatchCritic(3, 4, 2, "none"), 32, {"norm": "none"}),
     "pixel": (
-        lambda: upstream.PixelCritic(3, 4),
+        lambda: official.PixelCritic(3, 4),
         8,
         {"name": "pixel", "norm": "instance"},
     ),
-    "pixel-batch": (lambda: upstream.PixelCritic(3, 4, "batch"), 8, {"norm": "batch"}),
-    "pixel-none": (lambda: upstream.PixelCritic(1, 4, "none"), 8, {"norm": "none"}),
+    "pixel-batch": (lambda: official.PixelCritic(3, 4, "batch"), 8, {"norm": "batch"}),
+    "pixel-none": (lambda: official.PixelCritic(1, 4, "none"), 8, {"norm": "none"}),
 }
 OLD = {"_use_new_zipfile_serialization": False}
 FORMATS = pytest.mark.parametrize("options", [{}, OLD], ids=["zip", "old"])
@@ -114,7 +114,7 @@ def same_weights(found, wanted):
 @pytest.mark.parametrize("case", NETWORKS)
 def test_networks_make_torchs_outputs_and_return_unchanged(case, tmp_path):
     build, side, told = NETWORKS[case]
-    network = upstream.randomise(build()).eval()
+    network = official.randomise(build()).eval()
     torch.save(network.state_dict(), tmp_path / "latest_net_X.pth", **OLD)
 
     there = [
@@ -140,12 +140,12 @@ def test_networks_make_torchs_outputs_and_return_unchanged(case, tmp_path):
     assert convert.main([str(part) for part in back]) == 0
     returned = torch.load(tmp_path / "back.pth", weights_only=True)
     same_weights(returned, network.state_dict())
-    build().load_state_dict(returned)  # strict: upstream reads it
+    build().load_state_dict(returned)  # strict: the official code reads it
 
 
 def test_translations_are_torchs(tmp_path):
-    """Of .pth and .safetensors alike, through what the verb `translate` calls."""
-    network = upstream.randomise(upstream.ResnetGenerator(3, 4, 1)).eval()
+    """Of .pth and .safetensors alike, through what the command `translate` calls."""
+    network = official.randomise(official.ResnetGenerator(3, 4, 1)).eval()
     files = [tmp_path / "latest_net_G_A.pth", tmp_path / "a2b.safetensors"]
     torch.save(network.state_dict(), files[0], **OLD)
     assert convert.main([f"--input={files[0]}", f"--output={files[1]}"]) == 0
@@ -153,16 +153,17 @@ def test_translations_are_torchs(tmp_path):
     with torch.no_grad():
         given = torch.from_numpy(image.transpose(2, 0, 1)[None])
         wanted = network(given)[0].numpy().transpose(1, 2, 0)
-    made = [
-        translation.Translation(translation.of_weights(file), print).translate(image)
-        for file in files
-    ]
+    generators = [generators.load_from_file(file) for file in files]
+    translator = generators.Translator(generators[0], print)
+    made = [translator.translate(image)]
+    translator.generator = generators[1]  # compiled once for both
+    made.append(translator.translate(image))
     np.testing.assert_array_equal(made[0], made[1])
     np.testing.assert_allclose(made[0], wanted, atol=1e-4, rtol=0)
 
 
 def test_replicate_is_told_by_the_flag(tmp_path, capsys):
-    network = upstream.randomise(upstream.ResnetGenerator(3, 4, 2, padding="replicate"))
+    network = official.randomise(official.ResnetGenerator(3, 4, 2, padding="replicate"))
     torch.save(network.state_dict(), tmp_path / "x.pth")
     flags = [f"--input={tmp_path / 'x.pth'}", f"--output={tmp_path / 'x.safetensors'}"]
     images = np.random.default_rng(0).uniform(-1, 1, (1, 3, 16, 16)).astype(np.float32)
@@ -198,7 +199,7 @@ def test_every_float_type_is_read_exactly(options, tmp_path):
 
 @pytest.mark.parametrize("kind", ["float64", "float16", "bfloat16"])
 def test_a_network_keeps_its_type_there_and_back(kind, tmp_path):
-    network = upstream.randomise(upstream.PatchCritic(3, 2, norm="batch"))
+    network = official.randomise(official.PatchCritic(3, 2, norm="batch"))
     network = network.to(getattr(torch, kind))
     torch.save(network.state_dict(), tmp_path / "x.pth")
     for name, other in (("x.pth", "x.safetensors"), ("x.safetensors", "back.pth")):
@@ -237,13 +238,13 @@ def test_storages_of_a_gpu(options, tmp_path, monkeypatch):
 def test_old_files_with_statistics_of_instance_norm(
     options, prefix, tmp_path, monkeypatch
 ):
-    plain = upstream.randomise(upstream.ResnetGenerator(3, 2, 1))
+    plain = official.randomise(official.ResnetGenerator(3, 2, 1))
     tracked = {"track_running_stats": True}
-    norms = upstream.NORMS | {
+    norms = official.NORMS | {
         "instance": lambda n: torch.nn.InstanceNorm2d(n, **tracked)
     }
-    monkeypatch.setattr(upstream, "NORMS", norms)
-    old = upstream.randomise(upstream.ResnetGenerator(3, 2, 1), seed=1)
+    monkeypatch.setattr(official, "NORMS", norms)
+    old = official.randomise(official.ResnetGenerator(3, 2, 1), seed=1)
     old.load_state_dict(plain.state_dict(), strict=False)
     named = {prefix + key: value for key, value in old.state_dict().items()}
     assert any(key.endswith("running_var") for key in named)
@@ -273,11 +274,11 @@ def test_a_pickled_network_is_refused(tmp_path, capsys):
 
 
 def test_a_training_checkpoint_with_its_optimizer_is_refused(tmp_path, capsys):
-    network = upstream.PatchCritic(3, 2).state_dict()
+    network = official.PatchCritic(3, 2).state_dict()
     state = {"net": network, "optimizer": {"lr": 2e-4, "betas": (0.5, 0.999)}}
     torch.save(state, tmp_path / "x.pth")
     flags = [f"--input={tmp_path / 'x.pth'}", f"--output={tmp_path / 'y.pth'}"]
     assert convert.main(flags) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "save net.state_dict() alone" in error
+    assert "net.state_dict()" in error

@@ -7,7 +7,7 @@ import pytest
 from jaxgan.errors import UserError
 from jaxgan.types import GanState, Network
 from jaxgan.workdir import checkpoint_files, checkpoint_manager, checksums
-from jaxgan.workdir.checkpoint_files import digest as checkpoint_digest
+from jaxgan.workdir.checkpoint_files import digest, to_arrays
 from jaxgan.workdir.checkpoint_manager import Checkpoints, SaveFailed
 
 
@@ -30,7 +30,7 @@ def saved(tmp_path):
     """Checkpoints of steps 1 to 4, of which 3 are kept."""
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=3)
     for step in range(1, 5):
-        checkpoints.save(step, state(step), {"sums": {"x": 0.1 * step}})
+        checkpoints.save(step, to_arrays(state(step)), {"sums": {"x": 0.1 * step}})
     checkpoints.wait()
     yield checkpoints
     checkpoints.close()
@@ -50,7 +50,7 @@ def files_of(saved, step):
 def test_newest_comes_back_and_the_oldest_is_gone(saved):
     restored, loop = saved.restore(state(0))
     assert same(restored, state(4))
-    assert loop == {"sums": {"x": 0.4}, "digest": checkpoint_files.digest(state(4))}
+    assert loop == {"sums": {"x": 0.4}, "digest": digest(to_arrays(state(4)))}
     assert checkpoint_files.steps_in(saved.directory) == [2, 3, 4]
 
 
@@ -70,7 +70,7 @@ def test_damaged_is_reported_moved_aside_and_replaced(saved, capsys):
     assert same(restored, state(3))
     assert "checkpoint 4 is damaged" in capsys.readouterr().err
     assert (saved.directory.parent / "damaged" / "4").is_dir()
-    saved.save(4, state(4), {})
+    saved.save(4, to_arrays(state(4)), {})
     saved.wait()
     assert checksums.damage(saved.directory / "4") is None
     assert same(saved.restore(state(0))[0], state(4))
@@ -97,9 +97,9 @@ def test_killed_before_the_sums_a_damaged_checkpoint_is_not(saved, monkeypatch):
     """
     with monkeypatch.context() as patch:
         patch.setattr(
-            checkpoint_manager, "digest", lambda _: checkpoint_digest(state(9))
+            checkpoint_manager, "digest", lambda _: digest(to_arrays(state(9)))
         )
-        saved.save(5, state(5), {})
+        saved.save(5, to_arrays(state(5)), {})
         saved.wait()
     (saved.directory / "5" / checksums.SUMS).unlink()
     assert same(saved.restore(state(0))[0], state(4))
@@ -116,7 +116,7 @@ def test_full_disk_is_said_and_nothing_is_lost(saved, monkeypatch):
     usage = checkpoint_manager.shutil.disk_usage(saved.directory)._replace(free=1000)
     monkeypatch.setattr(checkpoint_manager.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(SaveFailed, match=r"no space left.*step 4 is kept"):
-        saved.save(5, state(5), {})
+        saved.save(5, to_arrays(state(5)), {})
     monkeypatch.undo()
     assert same(saved.restore(state(0))[0], state(4))
 
@@ -126,7 +126,7 @@ def test_what_tensorstore_was_told_to_do_is_not_repeated(saved, monkeypatch):
         raise ValueError("UNKNOWN: no answer [tensorstore_spec='{...}']")
 
     monkeypatch.setattr(saved._manager, "check_for_errors", failed)
-    saved.save(5, state(5), {})
+    saved.save(5, to_arrays(state(5)), {})
     with pytest.raises(SaveFailed, match=r"written \(UNKNOWN: no answer\); that of"):
         saved.wait()
 

@@ -19,7 +19,7 @@ def config():
 @pytest.fixture(scope="module")
 def states(config):
     """Return two states with different parameters."""
-    gan = build.gan(config, (16, 16, 3))
+    gan = build(config).gan((16, 16, 3))
     return drawn_state(gan, 0), drawn_state(gan, 1)
 
 
@@ -54,7 +54,7 @@ def test_files_of_weights_replace_their_networks_alone(config, states, tmp_path)
 
 def test_weights_of_another_shape_are_refused(config, states, tmp_path):
     wider = small(generator__width=8)
-    save(tmp_path, wider, drawn_state(build.gan(wider, (16, 16, 3))), "a2b")
+    save(tmp_path, wider, drawn_state(build(wider).gan((16, 16, 3))), "a2b")
     with pytest.raises(UserError, match=r"a2b\.safetensors: array \S+ has shape"):
         warm_start(states[0], tmp_path)
 

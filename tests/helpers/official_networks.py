@@ -1,7 +1,9 @@
-"""CycleGAN's networks in PyTorch, written from spec/cyclegan.md 1.2 to 1.5.
+"""CycleGAN's networks in PyTorch, as in models/networks.py of the official code.
 
-`nn.Sequential`s whose modules stand where upstream's do, so that a state_dict has
-upstream's keys. Nothing here is shared with jaxgan.
+Written from the tables in docs/papers.md, "CycleGAN: norm layers",
+"CycleGAN: ResNet generator", "CycleGAN: U-Net generator" and "CycleGAN: critics".
+They are `nn.Sequential`s whose modules have the same indices as in the official code,
+so that a state_dict has its keys. Nothing here is shared with jaxgan.
 """
 
 import torch
@@ -39,7 +41,7 @@ class Block(nn.Module):
 
 
 class ResnetGenerator(nn.Module):
-    """Table 1.3."""
+    """ResnetGenerator: images [b, c, h, w] to images of the same shape."""
 
     def __init__(
         self, channels, width, blocks, norm="instance", padding="reflect", dropout=False
@@ -75,7 +77,7 @@ class ResnetGenerator(nn.Module):
 
 
 class UnetBlock(nn.Module):
-    """One block of 1.4 around its submodule; None for the innermost."""
+    """UnetSkipConnectionBlock around its submodule, or None for the innermost."""
 
     def __init__(self, outer, inner, sub, norm, dropout=False, outermost=None):
         super().__init__()
@@ -102,7 +104,7 @@ class UnetBlock(nn.Module):
 
 
 class UnetGenerator(nn.Module):
-    """Section 1.4, built from the innermost block outwards."""
+    """UnetGenerator, built from the innermost block outwards."""
 
     def __init__(self, channels, width, downs, norm="instance", dropout=False):
         super().__init__()
@@ -118,7 +120,7 @@ class UnetGenerator(nn.Module):
 
 
 class PatchCritic(nn.Module):
-    """NLayerDiscriminator of 1.5: scores [b, 1, h', w']."""
+    """NLayerDiscriminator: scores [b, 1, h', w'] of images [b, c, h, w]."""
 
     def __init__(self, channels, width, num_layers=3, norm="instance"):
         super().__init__()
@@ -141,7 +143,7 @@ class PatchCritic(nn.Module):
 
 
 class PixelCritic(nn.Module):
-    """PixelDiscriminator of 1.5."""
+    """PixelDiscriminator: scores [b, 1, h, w] of images [b, c, h, w]."""
 
     def __init__(self, channels, width, norm="instance"):
         super().__init__()

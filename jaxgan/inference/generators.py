@@ -1,4 +1,4 @@
-"""A generator of a run or of a weights file, applied to image files of any size."""
+"""Translation of image files of any size by a trained generator."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -21,7 +21,8 @@ from jaxgan.weights import network_files
 
 Say = Callable[[str], None]
 
-# A ResNet's blocks reflect by one pixel at a quarter of the size, which needs two.
+# A ResNet's blocks pad by one reflected pixel where the sides are a quarter of the
+# image's, and that needs two pixels there.
 SMALLEST_SIDE = 8
 
 
@@ -29,11 +30,11 @@ class Generator(NamedTuple):
     """A trained generator.
 
     Attributes:
-        module: images [b, h, w, channels] -> images of the same shape.
+        module: Linen module, images [b, h, w, channels] -> images of the same shape.
         variables: its 'params' and 'batch_stats'.
-        channels: 1 or 3.
-        multiple: what both sides of its images have to be a multiple of.
-        title: which one it is, for people.
+        channels: 1 (gray) or 3 (RGB).
+        multiple: both sides of an image must be multiples of this number of pixels.
+        title: which generator it is, for people.
     """
 
     module: nn.Module
@@ -44,12 +45,12 @@ class Generator(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of the images.
+    """The result of translating image files.
 
     Attributes:
-        done: how many were translated.
-        failed: a line for each that could not be, with its name.
-        notes: what to know about which images.
+        done: number of images that were translated.
+        failed: one line for each image that was not, with its name and the reason.
+        notes: remark -> the images that it is about.
     """
 
     done: int
@@ -57,22 +58,32 @@ class Outcome(NamedTuple):
     notes: dict[str, list[Path]]
 
 
-def of_run(workdir: Path, direction: str, step: int | None = None) -> Generator:
-    """Return a generator of the run in `workdir`, by default of its newest checkpoint.
+def load_from_run(workdir: Path, direction: str, step: int | None = None) -> Generator:
+    """Return a generator of the run in `workdir`.
+
+    Args:
+        workdir: folder of the run.
+        direction: 'a2b' or 'b2a'.
+        step: step of the checkpoint; None is the newest undamaged one.
 
     Raises:
-        UserError: no run of a CycleGAN, no such checkpoint, or a damaged one.
+        UserError: the run is not a CycleGAN's, there is no such checkpoint, or it is
+            damaged.
     """
     variables, about, step = trained.network(workdir, direction, step)
     return _generator(about["network"], variables, f"{direction} of step {step}")
 
 
-def of_weights(path: Path, direction: str | None = None) -> Generator:
-    """Return the generator in a file of weights, .safetensors or upstream's .pth.
+def load_from_file(path: Path, direction: str | None = None) -> Generator:
+    """Return the generator in a file of weights.
+
+    Args:
+        path: a .safetensors file, or a .pth file of the official code.
+        direction: 'a2b' or 'b2a', checked if the file says which one it holds.
 
     Raises:
-        UserError: no such file, no generator's, or one of the other direction, where
-            the file says which it is.
+        UserError: there is no such file, it holds no generator, or it holds the
+            generator of the other direction.
     """
     variables, about = network_files.load(path)
     name = about["name"]
@@ -87,25 +98,28 @@ def _generator(definition: dict[str, Any], variables: PyTree, title: str) -> Gen
     channels = definition["channels"]
     if channels not in (1, 3):
         raise UserError(f"{title}: takes images of {channels} channels; must be 1 or 3")
-    # In full float32, whatever it was trained in: 8 bits and more are to be kept.
+    # Always float32, also after training in a lower precision: the 8 or 16 bits of an
+    # image are to be kept.
     precision.configure("float32", deterministic=False)
     module = translation.generator(**definition)
     multiple = translation.side_multiple(definition["name"])
     return Generator(module, jax.device_put(variables), channels, multiple, title)
 
 
-class Translation:
+class Translator:
     """A generator as a function of images of any size, compiled once for each size."""
 
-    def __init__(self, generator: Generator, say: Say):
+    def __init__(self, generator: Generator, say: Say) -> None:
         self.generator, self.say = generator, say
         self._compiled: dict[tuple[int, ...], Callable[..., Any]] = {}
 
     def __call__(self, picture: Picture) -> Picture:
-        """Return the translation, of the same size and bits, gray or RGB as trained.
+        """Return the translation of a picture, of the same size and bit depth.
+
+        It is gray or RGB as the generator makes it.
 
         Raises:
-            UserError: the image is too large, or the network's output not finite.
+            UserError: the image needs too much memory, or the output is not finite.
         """
         given = image_files.with_channels(picture, self.generator.channels)
         floats = self.translate(image_files.to_floats(given.pixels))
@@ -114,25 +128,30 @@ class Translation:
         pixels = image_files.to_pixels(floats, given.pixels.dtype)
         return given._replace(pixels=pixels)
 
-    def translate(self, images: np.ndarray) -> np.ndarray:
-        """Return G(image) for an image float32 [h, w, c] in [-1, 1] of any size.
+    def translate(self, image: np.ndarray) -> np.ndarray:
+        """Return G(image) for one image; both are float32 [h, w, c] in [-1, 1].
 
-        Sides that the network cannot take are continued by reflection on the right
-        and at the bottom, and the translation is cut to the image again. The
-        statistics of InstanceNorm are those of the whole image: no tiles, no seams.
+        An image of any size is padded to one that the network takes (see
+        `pad_by_reflection`), and its translation is cropped to the original size. The
+        image is never cut into tiles, because InstanceNorm takes its statistics over
+        the whole image and tiles would show seams.
+
+        Raises:
+            UserError: the image needs too much memory.
         """
-        height, width, _ = images.shape
-        padded = continued(images, self.generator.multiple)[None]
+        height, width, _ = image.shape
+        padded = pad_by_reflection(image, self.generator.multiple)[None]
         try:
             apply = self._compiled.get(padded.shape) or self._compile(padded.shape)
             made = np.asarray(apply(self.generator.variables, padded))
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            raise _too_large(width, height) from error
+            raise _out_of_memory(width, height) from error
         return made[0, :height, :width]
 
     def _compile(self, shape: tuple[int, ...]) -> Callable[..., Any]:
+        """Compile the generator for images of a shape; raises UserError."""
         _, height, width, _ = shape
         self.say(f"compiling for images of {width} x {height} pixels")
         module = self.generator.module
@@ -140,52 +159,59 @@ class Translation:
         example = jax.ShapeDtypeStruct(shape, jnp.float32)
         compiled = apply.lower(self.generator.variables, example).compile()
         if jax.default_backend() == "cpu":
-            # Asked first, because Linux ends a process that takes too much unheard.
-            # XLA leaves out what convolutions take: 2.6 times as much was measured.
+            # Checked before it runs, because Linux kills a process that is out of
+            # memory without a word. XLA's figure leaves out the work space of
+            # convolutions: 2.6 times the figure was measured.
             analysis: Any = compiled.memory_analysis()
             memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
             if 2 * analysis.temp_size_in_bytes > memory:
-                raise _too_large(width, height)
+                raise _out_of_memory(width, height)
         self._compiled[shape] = compiled
         return compiled
 
 
-def continued(images: np.ndarray, multiple: int) -> np.ndarray:
-    """Continue an image [h, w, c] by reflection until its sides are multiples.
+def pad_by_reflection(image: np.ndarray, multiple: int) -> np.ndarray:
+    """Return an image [h, w, c] padded on the right and at the bottom by reflection.
 
-    On the right and at the bottom; over and over where it is smaller than what it is
-    continued by. Both sides are SMALLEST_SIDE at least.
+    Each side becomes the next multiple of `multiple`, and at least SMALLEST_SIDE. An
+    image that is smaller than its padding is reflected repeatedly.
     """
     sides = [
-        max(SMALLEST_SIDE, -(-side // multiple) * multiple) for side in images.shape[:2]
+        max(SMALLEST_SIDE, -(-side // multiple) * multiple) for side in image.shape[:2]
     ]
-    more = [(0, new - old) for new, old in zip(sides, images.shape, strict=False)]
-    return np.pad(images, [*more, (0, 0)], mode="reflect")
+    padding = [(0, new - old) for new, old in zip(sides, image.shape, strict=False)]
+    return np.pad(image, [*padding, (0, 0)], mode="reflect")
 
 
-def _too_large(width: int, height: int) -> UserError:
+def _out_of_memory(width: int, height: int) -> UserError:
     return UserError(
         f"{width} x {height} pixels need more memory than there is; make it smaller"
     )
 
 
 def translate_files(
-    translation: Callable[[Picture], Picture],
+    translate: Callable[[Picture], Picture],
     targets: Mapping[Path, Path],
     advance: Callable[[], None],
-    stopped: Callable[[], bool],
+    should_stop: Callable[[], bool],
 ) -> Outcome:
-    """Translate image files one after the other, each into its target.
+    """Translate image files one after the other, each into its target file.
 
-    A file that cannot be read or translated is passed over, and named in the outcome.
+    A file that cannot be read or translated is skipped, and named in the outcome.
+
+    Args:
+        translate: picture -> picture; raises UserError.
+        targets: image file -> the file to write.
+        advance: called after each image.
+        should_stop: asked before each image.
     """
     done, failed = 0, []
     notes: dict[str, list[Path]] = {}
     for path, target in targets.items():
-        if stopped():
+        if should_stop():
             break
         try:
-            made = translation(image_files.read(path))
+            made = translate(image_files.read(path))
             target.parent.mkdir(parents=True, exist_ok=True)
             image_files.write(target, made)
         except UserError as error:

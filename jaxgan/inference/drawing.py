@@ -1,4 +1,4 @@
-"""A trained run, read from its workdir alone, and pictures drawn from it."""
+"""Samples of a trained run, read only from its workdir."""
 
 import io
 from collections.abc import Sequence
@@ -8,26 +8,25 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
-from jaxgan import pixels
+from jaxgan import keys, pixels
 from jaxgan.errors import UserError
-from jaxgan.experiment import build, previews
-from jaxgan.experiment import variants as configs
+from jaxgan.experiment import Experiment, stored
+from jaxgan.experiment.latent_family import classes_in_turn
 from jaxgan.files import pictures, storage
 from jaxgan.gans.players import Players
 from jaxgan.runtime import precision
-from jaxgan.types import Array, Gan, GanState
+from jaxgan.types import Array, Gan, GanState, LatentInputs
 from jaxgan.workdir import checkpoint_files
 
 STEPS_OF_A_ROW = 8
 
 
 class TrainedRun(NamedTuple):
-    """A run's config, functions and state at one checkpoint.
+    """A run's experiment, functions and state at one checkpoint.
 
     Attributes:
-        config: as stored.
+        experiment: what its config asks for.
         gan: its functions.
         state: the state of the checkpoint.
         step: the checkpoint's step.
@@ -35,7 +34,7 @@ class TrainedRun(NamedTuple):
         num_classes: of the data set; 0 without labels.
     """
 
-    config: ConfigDict
+    experiment: Experiment
     gan: Gan
     state: GanState
     step: int
@@ -43,13 +42,14 @@ class TrainedRun(NamedTuple):
     num_classes: int
 
     def players(self) -> Players:
-        """Return both networks of a WGAN; raises UserError for a CycleGAN."""
-        if self.config.gan.name == "cyclegan":
+        """Return the networks of a GAN that draws from latents; raises UserError."""
+        networks = self.experiment.networks(self.shape, self.num_classes)
+        if not isinstance(networks, Players):
             raise UserError(
-                "--workdir: its GAN is a CycleGAN, which draws no samples but "
+                f"--workdir: its GAN, {self.experiment.gan_name}, draws no samples but "
                 "translates images: python -m jaxgan.translate"
             )
-        return build.players(self.config, self.shape, self.num_classes)
+        return networks
 
 
 def load_run(workdir: Path, step: int | None = None) -> TrainedRun:
@@ -60,24 +60,49 @@ def load_run(workdir: Path, step: int | None = None) -> TrainedRun:
     Raises:
         UserError: no run, no such checkpoint, or a damaged one.
     """
-    config = configs.load(workdir)
-    precision.configure(config.train.precision, config.train.deterministic)
+    experiment = stored.load(workdir)
+    precision.configure(experiment.precision, experiment.deterministic)
     folder = workdir / "checkpoints"
     step = checkpoint_files.sound_step(folder, step)
     loop = checkpoint_files.read_loop(folder, step)
     shape, num_classes = tuple(loop["shape"]), loop["num_classes"]
-    gan = build.gan(config, shape, num_classes)
+    gan = experiment.gan(shape, num_classes)
     like = jax.eval_shape(gan.init, jax.random.key(0))
     state, _ = checkpoint_files.read(folder, step, like)
-    return TrainedRun(config, gan, jax.device_put(state), step, shape, num_classes)
+    return TrainedRun(experiment, gan, jax.device_put(state), step, shape, num_classes)
 
 
-def chosen_labels(
+def draw_samples(
+    gan: Gan, state: GanState, labels: np.ndarray, seed: int, batch_size: int = 64
+) -> np.ndarray:
+    """Return samples as floats [n, *shape], one for each of the labels int32 [n].
+
+    They are drawn in batches of `batch_size`. Every batch is full, so that with batch
+    statistics each sample has as many neighbours as the others; what is drawn too much
+    is dropped.
+    """
+    sample = jax.jit(gan.sample)
+    padded = np.resize(labels, -(-len(labels) // batch_size) * batch_size)
+    drawn = []
+    for first in range(0, len(padded), batch_size):
+        key = jax.random.fold_in(jax.random.key(seed), first)
+        inputs = LatentInputs(padded[first : first + batch_size])
+        made = sample(state, inputs, jax.random.fold_in(key, keys.SAMPLES))
+        drawn.append(np.asarray(made["samples"]))
+    return np.concatenate(drawn)[: len(labels)]
+
+
+def labels_in_turn(run: TrainedRun, count: int) -> np.ndarray:
+    """Return labels int32 [count]: the run's classes in turn, zeros without classes."""
+    return classes_in_turn(run.players().num_classes, count)
+
+
+def parse_labels(
     run: TrainedRun, texts: Sequence[str] | None, count: int
 ) -> np.ndarray:
     """Return labels int32 [count] from the flag's texts; raises UserError."""
     if texts is None:
-        return previews.sample_labels(run.config, run.num_classes, count)
+        return labels_in_turn(run, count)
     num_classes = run.players().num_classes
     if not num_classes:
         raise UserError(f"--labels = {','.join(texts)}: the model is not conditional")
@@ -88,28 +113,29 @@ def chosen_labels(
     return np.resize(np.array([int(t) for t in texts], np.int32), count)
 
 
-def interpolations(
+def draw_interpolations(
     run: TrainedRun, labels: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return samples [n, *shape] in rows of eight between two latents, and labels [n].
 
     A row has one label, taken from `labels` in turn. n is rounded up to whole rows.
     """
+    players = run.players()
     rows = -(-len(labels) // STEPS_OF_A_ROW)
     key = jax.random.key(seed)
-    ends = run.players().latents(key, jnp.arange(2 * rows)).reshape(2, rows, -1)
+    ends = players.draw_latents(key, jnp.arange(2 * rows)).reshape(2, rows, -1)
     fractions = jnp.linspace(0.0, 1.0, STEPS_OF_A_ROW)
-    between = great_circle if run.config.gan.latent == "normal" else straight
+    between = great_circle if players.latent == "normal" else straight_line
     latents = jax.vmap(lambda t: between(ends[0], ends[1], t))(fractions)
     latents = latents.swapaxes(0, 1).reshape(rows * STEPS_OF_A_ROW, -1)
     row_labels = np.repeat(np.resize(labels, rows), STEPS_OF_A_ROW)
-    batch = {"latents": latents, "label": row_labels}
-    drawn = jax.jit(run.gan.sample)(run.state, batch, key)["samples"]
+    inputs = LatentInputs(row_labels, latents)
+    drawn = jax.jit(run.gan.sample)(run.state, inputs, key)["samples"]
     return np.asarray(drawn), row_labels
 
 
-def straight(start: Array, end: Array, fraction: Array) -> Array:
-    """Return start + fraction * (end - start), for uniform latents."""
+def straight_line(start: Array, end: Array, fraction: Array) -> Array:
+    """Return start + fraction * (end - start) [..., z], for uniform latents."""
     return start + fraction * (end - start)
 
 
@@ -128,16 +154,15 @@ def great_circle(start: Array, end: Array, fraction: Array) -> Array:
     return (weights[0] * start + weights[1] * end) / jnp.sin(angle)
 
 
-def write(
+def write_samples(
     out: Path, run: TrainedRun, drawn: np.ndarray, labels: np.ndarray, columns: int
 ) -> None:
     """Write samples as a grid (.png), an array (.npz) or single PNGs (a folder).
 
     Points (toy sets) are written as a scatter plot, or as floats in the array.
     """
-    points = drawn.ndim == 2
-    value_range = run.config.data.value_range
-    encoded = drawn if points else pixels.encode(drawn, value_range)
+    players, points = run.players(), drawn.ndim == 2
+    encoded = drawn if points else pixels.to_uint8(drawn, players.value_range)
     if out.suffix == ".png":
         picture = (
             pictures.scatter(drawn, drawn)
@@ -147,7 +172,7 @@ def write(
         pictures.save_png(out, picture)
     elif out.suffix == ".npz":
         arrays = {"image": encoded}
-        if run.players().num_classes:
+        if players.num_classes:
             arrays["label"] = labels
         content = io.BytesIO()
         np.savez_compressed(content, **arrays)  # type: ignore[arg-type]

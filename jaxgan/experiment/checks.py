@@ -1,0 +1,97 @@
+"""Checks of a config: all of its fields at once, each `field = value: reason`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from jaxgan.errors import UserError
+from jaxgan.experiment.schema import FIELDS, REQUIRED, Values, complete, section
+from jaxgan.gans import Kind, find_gan
+
+# The options of `gan.penalty`, which a GAN with a penalty has as well.
+PENALTY_FIELDS = ("penalty_target", "penalty_one_sided", "penalty_noise_variance")
+BATCH_NORM_REFUSED = (
+    "a penalised critic must not mix the examples of a batch (WGAN-GP, section 4); use "
+    "no norm or layer norm"
+)
+
+
+def required_fields(kind: Kind) -> list[str]:
+    """Return the fields that the config of a GAN must have."""
+    common = [
+        field.name
+        for field in FIELDS
+        if field.of in ("all", kind.family) and field.default is REQUIRED
+    ]
+    return common + own_fields(kind)
+
+
+def own_fields(kind: Kind) -> list[str]:
+    """Return the fields of the section `gan` that only some GANs have."""
+    own = [*kind.fields, *(PENALTY_FIELDS if "penalty" in kind.fields else ())]
+    return [f"gan.{name}" for name in own]
+
+
+def check_fields(fields: Values) -> dict[str, Any]:
+    """Return the fields of a config, with the defaults of those that it lacks.
+
+    Raises:
+        UserError: naming every field that is missing or has a wrong value.
+    """
+    if "gan.name" not in fields:
+        raise UserError("gan.name: missing")
+    kind = find_gan(fields["gan.name"])
+    if lacking := [name for name in own_fields(kind) if name not in fields]:
+        raise UserError(
+            f"gan.name = {fields['gan.name']}: needs {', '.join(lacking)}, which this "
+            "config has not; use the config of that GAN"
+        )
+    missing = [name for name in required_fields(kind) if name not in fields]
+    values = complete(fields)
+    problems = [f"{name}: missing" for name in sorted(missing)]
+    problems = problems or list(find_problems(values, kind))
+    if problems:
+        raise UserError("; ".join(problems))
+    return values
+
+
+def find_problems(values: Values, kind: Kind) -> Iterator[str]:
+    """Yield `field = value: reason` for each field that is wrong."""
+    for field in FIELDS:
+        if field.name in values and field.of in ("all", "some", kind.family):
+            value = values[field.name]
+            if problem := field.rule.problem(value):
+                yield f"{field.name} = {value}: {problem}"
+    if kind.is_penalised(section(values, "gan")):
+        for name in ("critic.norm", "critic.batch_norm"):
+            if values.get(name) in ("batch", True):
+                yield f"{name} = {values[name]}: {BATCH_NORM_REFUSED}"
+    yield from find_length_problems(values)
+    # A call must not be longer than the distance between two events of the loop.
+    call = values["train.steps_per_call"]
+    for name in ("train.log_steps", "train.sample_steps", "train.checkpoint_steps"):
+        if values[name] and call > 1 and values[name] % call:
+            multiple = f"must be a multiple of train.steps_per_call = {call}"
+            yield f"{name} = {values[name]}: {multiple}"
+
+
+def find_length_problems(values: Values) -> Iterator[str]:
+    """Yield a problem for each length that is given twice, or not at all."""
+    steps, epochs = values["train.num_steps"], values["train.num_epochs"]
+    if steps and epochs:
+        yield (
+            f"train.num_epochs = {epochs}: train.num_steps = {steps} is given too; set "
+            "one of them to 0"
+        )
+    if not steps and not epochs:
+        yield "train.num_steps = 0: must be 1 or more, or train.num_epochs be given"
+    for player in ("generator", "critic"):
+        name = f"optimizer.{player}."
+        is_given = [
+            any(values.get(f"{name}{part}_{unit}") for part in ("constant", "decay"))
+            for unit in ("steps", "epochs")
+        ]
+        if all(is_given):
+            yield (
+                f"{name}decay_epochs = {values[name + 'decay_epochs']}: constant and "
+                "decay are given in steps and in epochs; set one kind to 0"
+            )

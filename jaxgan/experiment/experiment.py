@@ -1,0 +1,228 @@
+"""An experiment: everything that a config asks for, read once into plain values."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from jaxgan import gans, penalties
+from jaxgan.data import Dataset, Pair, PairPlan, Plan
+from jaxgan.experiment import (
+    checks,
+    latent_family,
+    schema,
+    translation_family,
+    variants,
+)
+from jaxgan.experiment.feed import Feed
+from jaxgan.gans.domains import Domains
+from jaxgan.gans.players import Players
+from jaxgan.penalties import Penalty
+from jaxgan.types import Gan, PyTree
+
+# One module for each family of GANs, all with the same functions.
+FAMILIES: dict[gans.Family, ModuleType] = {
+    "latent": latent_family,
+    "translation": translation_family,
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a config asks for. The loop and the commands know only this.
+
+    Attributes:
+        values: {'section.field': value}, complete and checked; for this room only.
+        fields: the same as the config has it, without defaults: to store and compare.
+        json: the text of config.json.
+        gan_name: `gan.name`.
+        family: 'latent' or 'translation'.
+        data_name: `data.name`.
+        data_dir: `data.dir`.
+        seed: of everything random.
+        precision: 'float32', 'tf32' or 'bfloat16'.
+        deterministic: whether a GPU has to choose reproducible kernels.
+        batch_size: examples of a critic step, over all devices.
+        accumulate_steps: micro-batches of a batch.
+        num_devices: of all processes; 0 for as many as divide the batch.
+        wait_seconds: for processes that have not come yet.
+        log_steps: steps between two lines of metrics.
+        sample_steps: steps between two pictures; 0 for none but the last.
+        checkpoint_steps: steps between two checkpoints; 0 for none but the last.
+        keep_checkpoints: how many are kept.
+        steps_per_call: steps of one call of the compiled function.
+        init_from: workdir or folder of weights to start from; '' for none.
+        has_average: whether a moving average of the generator is kept.
+    """
+
+    values: dict[str, Any]
+    fields: dict[str, Any]
+    json: str
+    gan_name: str
+    family: gans.Family
+    data_name: str
+    data_dir: str
+    seed: int
+    precision: str
+    deterministic: bool
+    batch_size: int
+    accumulate_steps: int
+    num_devices: int
+    wait_seconds: float
+    log_steps: int
+    sample_steps: int
+    checkpoint_steps: int
+    keep_checkpoints: int
+    steps_per_call: int
+    init_from: str
+    has_average: bool
+
+    def num_steps(self, plan: Plan | PairPlan) -> int:
+        """Return the number of steps to train, given as such or in epochs."""
+        epochs = self.values["train.num_epochs"]
+        return self.values["train.num_steps"] or plan.steps(epochs)
+
+    def load_data(self, directory: str | None = None) -> Dataset | Pair:
+        """Return the data; `directory` takes the place of `data.dir`.
+
+        Raises:
+            UserError: the data is not usable.
+        """
+        values = self.values
+        if directory:
+            values = values | {"data.dir": directory}
+        return FAMILIES[self.family].load_data(values)
+
+    def feed(
+        self, data: Dataset | Pair, process_index: int = 0, process_count: int = 1
+    ) -> Feed:
+        """Return what the loop takes of the data, this process's share of batches."""
+        family = FAMILIES[self.family]
+        return family.feed(self.values, data, process_index, process_count)
+
+    def networks(
+        self,
+        shape: tuple[int, ...],
+        num_classes: int = 0,
+        axis_name: str | None = None,
+    ) -> Players | Domains:
+        """Return the modules for examples of `shape`.
+
+        Args:
+            shape: (h, w, c) of an image, or (n,) of a point.
+            num_classes: of the data; 0 without labels.
+            axis_name: the device axis under pmap, None on one device.
+
+        Raises:
+            UserError: an unknown network or option, a shape that a network cannot take,
+                or classes asked for where the data has none.
+        """
+        family = FAMILIES[self.family]
+        # The modules compute in it; parameters are float32.
+        dtype = jnp.bfloat16 if self.precision == "bfloat16" else None
+        return family.networks(self.values, shape, num_classes, axis_name, dtype)
+
+    def network_definition(self, player: str, shape: tuple[int, ...]) -> dict[str, Any]:
+        """Return the arguments of a player's module, as files of weights have them.
+
+        Of a GAN that translates images of `shape` (h, w, c).
+        """
+        return translation_family.network_definition(self.values, player, shape)
+
+    def gan(
+        self,
+        shape: tuple[int, ...],
+        num_classes: int = 0,
+        axis_name: str | None = None,
+        epoch_examples: int = 1,
+    ) -> Gan:
+        """Return the Gan for examples of `shape`; arguments as those of `networks`.
+
+        `epoch_examples` is the length of an epoch, for rates that follow epochs.
+        """
+        kind, family = gans.find_gan(self.gan_name), FAMILIES[self.family]
+        options = {name: self.values[f"gan.{name}"] for name in kind.fields}
+        if "penalty" in options:
+            section = schema.section(self.values, "gan")
+            options["penalty"] = penalty_function(section)
+        return kind.make(
+            self.networks(shape, num_classes, axis_name),
+            generator_optimizer=family.optimizer(
+                self.values, "generator", epoch_examples
+            ),
+            critic_optimizer=family.optimizer(self.values, "critic", epoch_examples),
+            ema_decay=self.values["gan.ema_decay"],
+            accumulate_steps=self.accumulate_steps,
+            **family.gan_options(self.values),
+            **options,
+        )
+
+    def check_critic(
+        self, shape: tuple[int, ...], num_classes: int, params: PyTree
+    ) -> None:
+        """Raise UserError where a penalised critic mixes the examples of a batch.
+
+        `params` are the critic's, `shape` that of an example.
+        """
+        kind = gans.find_gan(self.gan_name)
+        if not kind.is_penalised(schema.section(self.values, "gan")):
+            return
+        examples = jnp.linspace(-1, 1, 2 * math.prod(shape))
+        score = self.networks(shape, num_classes).score_function(params)
+        penalties.assert_examples_independent(score, examples.reshape(2, *shape))
+
+
+def build(config: Mapping[str, Any] | ConfigDict) -> Experiment:
+    """Read a config, once.
+
+    Raises:
+        UserError: naming every field that is missing or has a wrong value.
+    """
+    fields = variants.flatten(config)
+    values = checks.check_fields(fields)
+    return Experiment(
+        values=values,
+        fields=fields,
+        json=json.dumps(variants.to_dict(config), indent=2) + "\n",
+        gan_name=values["gan.name"],
+        family=gans.find_gan(values["gan.name"]).family,
+        data_name=values["data.name"],
+        data_dir=values["data.dir"],
+        seed=values["train.seed"],
+        precision=values["train.precision"],
+        deterministic=values["train.deterministic"],
+        batch_size=values["data.batch_size"],
+        accumulate_steps=values["train.accumulate_steps"],
+        num_devices=values["parallel.devices"],
+        wait_seconds=values["parallel.wait_seconds"],
+        log_steps=values["train.log_steps"],
+        sample_steps=values["train.sample_steps"],
+        checkpoint_steps=values["train.checkpoint_steps"],
+        keep_checkpoints=values["train.keep_checkpoints"],
+        steps_per_call=values["train.steps_per_call"],
+        init_from=values["train.init_from"],
+        has_average=values["gan.ema_decay"] > 0,
+    )
+
+
+def penalty_function(options: Mapping[str, Any]) -> Callable[..., Penalty]:
+    """Return the penalty that `gan.penalty` names, its options closed over.
+
+    `options` are the fields of the section `gan`.
+    """
+    if options["penalty"] == "r1":
+        return penalties.r1
+    around = {
+        "target": options["penalty_target"],
+        "one_sided": options["penalty_one_sided"],
+    }
+    if options["penalty"] == "dragan":
+        variance = options["penalty_noise_variance"]
+        return partial(penalties.dragan, noise_variance=variance, **around)
+    return partial(penalties.gradient_penalty, **around)

@@ -1,0 +1,126 @@
+"""GANs that draw examples from latents: their data, networks, rates and pictures.
+
+The functions are those of `translation`, its twin for the other family of GANs.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from jaxgan import data, optim
+from jaxgan.data import Dataset, Plan
+from jaxgan.data.fingerprint import fingerprint
+from jaxgan.errors import UserError
+from jaxgan.experiment import pictures
+from jaxgan.experiment.feed import Feed, stack_examples
+from jaxgan.experiment.schema import Values, section
+from jaxgan.gans.players import Players
+from jaxgan.models import latent
+from jaxgan.types import LatentInputs, Optimizer
+
+NUM_SAMPLES, NUM_POINTS = 64, 512  # of the pictures
+
+
+def load_data(values: Values) -> Dataset:
+    """Return the data set that the section `data` names."""
+    return data.load(
+        values["data.name"],
+        dir=values["data.dir"],
+        image_size=values["data.image_size"],
+        channels=values["data.channels"],
+        labels=values["gan.conditional"],
+        cache=values["data.cache"],
+    )
+
+
+def make_plan(values: Values, num_examples: int) -> Plan:
+    """Return the plan of which examples make up which step."""
+    return Plan(
+        num_examples=num_examples,
+        batch_size=values["data.batch_size"],
+        seed=values["train.seed"],
+        n_critic=values["gan.n_critic"],
+        critic_start=values["gan.critic_start"],
+    )
+
+
+def feed(
+    values: Values, dataset: Dataset, process_index: int, process_count: int
+) -> Feed:
+    """Return what the loop takes of a set of examples."""
+    plan = make_plan(values, len(dataset.train))
+    count = min(values["eval.heldout_examples"], len(dataset.heldout))
+    heldout = stack_examples(dataset.heldout, np.arange(count))
+    num_classes = dataset.num_classes if values["gan.conditional"] else 0
+    count = NUM_POINTS if len(dataset.shape) == 1 else NUM_SAMPLES
+
+    def picture(drawn: dict[str, Any]) -> np.ndarray:
+        samples = np.asarray(drawn["samples"])
+        return pictures.samples(samples, values["data.value_range"], heldout["image"])
+
+    return Feed(
+        shape=dataset.shape,
+        num_classes=dataset.num_classes,
+        plan=plan,
+        batches=lambda calls: data.batches(
+            dataset.train,
+            plan,
+            calls,
+            process_index=process_index,
+            process_count=process_count,
+        ),
+        heldout=heldout,
+        fixed=LatentInputs(classes_in_turn(num_classes, count)),
+        picture=picture,
+        about=f"{len(dataset.train):,} training and {len(dataset.heldout):,} held-out "
+        f"examples of shape {dataset.shape}",
+        fingerprint=lambda: fingerprint(dataset),
+    )
+
+
+def classes_in_turn(num_classes: int, count: int) -> np.ndarray:
+    """Return labels int32 [count]: the classes in turn, or zeros without classes."""
+    return (np.arange(count) % max(1, num_classes)).astype(np.int32)
+
+
+def networks(
+    values: Values,
+    shape: tuple[int, ...],
+    num_classes: int,
+    axis_name: str | None,
+    dtype: Any,
+) -> Players:
+    """Return the modules for examples of `shape`; see `Experiment.networks`."""
+    if values["gan.conditional"] and not num_classes:
+        raise UserError(
+            f"gan.conditional = True: data.name = {values['data.name']} has no labels"
+        )
+    options: dict[str, Any] = {
+        "shape": shape,
+        "num_classes": num_classes if values["gan.conditional"] else 0,
+        "axis_name": axis_name,
+        "dtype": dtype,
+    }
+    return Players(
+        generator=latent.generator(**section(values, "generator"), **options),
+        critic=latent.critic(**section(values, "critic"), **options),
+        shape=shape,
+        latent=values["gan.latent"],
+        latent_size=values["gan.latent_size"],
+        num_classes=options["num_classes"],
+        value_range=values["data.value_range"],
+        axis_name=axis_name,
+    )
+
+
+def optimizer(values: Values, player: str, epoch_examples: int) -> Optimizer:
+    """Return a player's optimizer; its rate decays linearly, in steps."""
+    del epoch_examples
+    names = ("name", "learning_rate", "b1", "b2", "decay_steps")
+    fields = section(values, f"optimizer.{player}")
+    return optim.optimizer(**{name: fields[name] for name in names})
+
+
+def gan_options(values: Values) -> dict[str, Any]:
+    """Return the arguments that every GAN of this family takes."""
+    return {"sample_batch_norm": values["gan.sample_batch_norm"]}

@@ -1,0 +1,51 @@
+"""The config that a run keeps in its workdir, and what a resume may change of it."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxgan.errors import UserError
+from jaxgan.experiment.experiment import Experiment, build
+from jaxgan.experiment.schema import complete, may_change_on_resume
+from jaxgan.files import buckets
+
+
+def load(workdir: str | Path) -> Experiment:
+    """Return the experiment whose config a workdir holds.
+
+    Raises:
+        UserError: there is no config, or an unusable one.
+    """
+    path = buckets.to_path(os.fspath(workdir)) / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; is {workdir} a run's workdir?") from error
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a run's config ({error})") from error
+    return build(config)
+
+
+def check_same_run(stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raise UserError with a table of the fields that a resume must not change.
+
+    Both are {'section.field': value}. A field that one of them lacks counts with its
+    default, so that a run made before the field existed can go on.
+    """
+    old, new = complete(stored), complete(given)
+    differing = [
+        name
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name) and not may_change_on_resume(name)
+    ]
+    if differing:
+        table = "; ".join(
+            f"{name}: stored {old.get(name, '-')}, given {new.get(name, '-')}"
+            for name in differing
+        )
+        raise UserError(
+            f"--workdir holds a run with another config ({table}); give another "
+            "--workdir, or the stored values"
+        )

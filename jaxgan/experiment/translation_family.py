@@ -1,0 +1,161 @@
+"""GANs that translate images between two domains: data, networks, rates, pictures.
+
+The functions are those of `latent`, its twin for the other family of GANs.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from jaxgan import data, optim
+from jaxgan.data import Pair, PairPlan
+from jaxgan.data.fingerprint import fingerprint
+from jaxgan.errors import UserError
+from jaxgan.experiment import pictures
+from jaxgan.experiment.feed import Feed, stack_examples
+from jaxgan.experiment.schema import Values, section
+from jaxgan.gans.domains import Domains
+from jaxgan.models import translation
+from jaxgan.types import DomainImages, Optimizer
+
+NUM_TRANSLATIONS = 6  # of each direction, in the pictures
+DEEPEST_UNET = 256
+
+
+def load_data(values: Values) -> Pair:
+    """Return the two domains that the section `data` names."""
+    return data.load_pair(
+        values["data.name"],
+        dir=values["data.dir"],
+        dir_b=values["data.dir_b"],
+        resize=values["data.resize"],
+        image_size=values["data.image_size"],
+        channels=values["data.channels"],
+        cache=values["data.cache"],
+    )
+
+
+def make_plan(values: Values, pair: Pair) -> PairPlan:
+    """Return the plan of which images, crops and flips make up which step."""
+    return PairPlan(
+        num_a=len(pair.train_a),
+        num_b=len(pair.train_b),
+        batch_size=values["data.batch_size"],
+        seed=values["train.seed"],
+        flip=values["data.flip"],
+    )
+
+
+def feed(values: Values, pair: Pair, process_index: int, process_count: int) -> Feed:
+    """Return what the loop takes of two unpaired domains."""
+    plan = make_plan(values, pair)
+    fixed = heldout_images(pair, NUM_TRANSLATIONS)
+    sizes = [len(pair.train_a), len(pair.train_b)]
+    sizes += [len(pair.heldout_a), len(pair.heldout_b)]
+    return Feed(
+        shape=pair.shape,
+        num_classes=0,
+        plan=plan,
+        batches=lambda calls: data.pair_batches(
+            pair,
+            plan,
+            calls,
+            process_index=process_index,
+            process_count=process_count,
+        ),
+        heldout=heldout_images(pair, values["eval.heldout_examples"]),
+        fixed=fixed,
+        picture=lambda drawn: pictures.translations(fixed, drawn),
+        about="{:,} and {:,} training, {:,} and {:,} held-out images of domains a and b"
+        ", of shape {}".format(*sizes, pair.shape),
+        fingerprint=lambda: fingerprint(pair),
+    )
+
+
+def heldout_images(pair: Pair, count: int) -> DomainImages:
+    """Return at most `count` held-out images of each domain, evenly spread.
+
+    With their truth where it is known: then image i of either domain is what image i of
+    the other one looks like there.
+    """
+
+    def some(source: data.Source) -> np.ndarray:
+        numbers = np.linspace(0, len(source) - 1, min(count, len(source)))
+        return stack_examples(source, np.rint(numbers).astype(int))["image"]
+
+    a, b = some(pair.heldout_a), some(pair.heldout_b)
+    return DomainImages(a, b, b, a) if pair.truth else DomainImages(a, b)
+
+
+def networks(
+    values: Values,
+    shape: tuple[int, ...],
+    num_classes: int,
+    axis_name: str | None,
+    dtype: Any,
+) -> Domains:
+    """Return the modules for images of `shape` (h, w, c); see `Experiment.networks`."""
+    del num_classes
+    height, width, channels = shape
+    common: dict[str, Any] = {"axis_name": axis_name, "dtype": dtype}
+    options = section(values, "generator")
+    options["name"] = resolve_unet(options["name"], height)
+    generator = translation.generator(channels=channels, **options, **common)
+    multiple = translation.side_multiple(options["name"])
+    if height % multiple:
+        raise UserError(
+            f"data.image_size = {height}: {options['name']} takes multiples of "
+            f"{multiple}"
+        )
+    critic = translation.critic(**section(values, "critic"), **common)
+    return Domains(
+        generator,
+        critic,
+        (height, width, channels),
+        values["generator.dropout"],
+        axis_name,
+    )
+
+
+def resolve_unet(name: str, side: int) -> str:
+    """Return `name`, but 'unet_S' for 'unet': the deepest for images of this side.
+
+    Raises:
+        UserError: no U-Net takes them.
+    """
+    if name != "unet":
+        return name
+    largest_power = side & -side  # of two, that divides the side
+    if largest_power < 32:
+        raise UserError(f"data.image_size = {side}: unet takes multiples of 32")
+    return f"unet_{min(DEEPEST_UNET, largest_power)}"
+
+
+def network_definition(
+    values: Values, player: str, shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """Return the arguments of a player's module, as files of weights have them."""
+    definition = section(values, player) | {"channels": shape[-1]}
+    return definition | {"name": resolve_unet(definition["name"], shape[0])}
+
+
+def optimizer(values: Values, player: str, epoch_examples: int) -> Optimizer:
+    """Return a player's optimizer: a constant rate, then a decay."""
+    fields = section(values, f"optimizer.{player}")
+    names = ("name", "learning_rate", "b1", "b2")
+    chosen = optim.optimizer(**{n: fields[n] for n in names}, decay_steps=0)
+    in_epochs = fields["constant_epochs"] or fields["decay_epochs"]
+    unit = "epochs" if in_epochs else "steps"
+    schedule = optim.constant_then_decay(
+        fields["learning_rate"],
+        fields[f"constant_{unit}"],
+        fields[f"decay_{unit}"],
+        epoch_examples=epoch_examples if in_epochs else 1,
+        batch_size=values["data.batch_size"] if in_epochs else 1,
+    )
+    return chosen._replace(learning_rate=schedule)
+
+
+def gan_options(values: Values) -> dict[str, Any]:
+    """Return the arguments that every GAN of this family takes."""
+    return {}

@@ -1,0 +1,115 @@
+"""GANs outside of the package: the examples of docs/code.md, as commands train them."""
+
+import json
+import re
+
+import pytest
+from helpers import ROOT
+
+from jaxgan import evaluate, main, sample, translate
+from jaxgan.errors import UserError
+from jaxgan.gans import GANS, Kind, find_gan
+
+SMALL = {
+    "hinge_digits.py": {
+        "generator.hidden": "(16,)",
+        "critic.hidden": "(16,)",
+        "data.batch_size": 8,
+        "gan.n_critic": 2,
+    },
+    "unpooled_day_night.py": {
+        "generator.name": "resnet_1blocks",
+        "generator.width": 4,
+        "critic.width": 4,
+        "critic.num_layers": 1,
+        "data.resize": 18,
+        "data.image_size": 16,
+        "eval.heldout_examples": 2,
+    },
+}
+RUN = {
+    "train.num_steps": 4,
+    "train.log_steps": 2,
+    "train.sample_steps": 4,
+    "train.checkpoint_steps": 4,
+    "train.steps_per_call": 1,
+    "parallel.devices": 1,
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with the files of the page, from which modules are imported."""
+    page = (ROOT / "docs" / "code.md").read_text()
+    for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", page, re.DOTALL):
+        (tmp_path / name).write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def train(folder, recipe):
+    """Train a recipe of the page, small, and return the workdir."""
+    workdir = folder / "run"
+    fields = RUN | SMALL[recipe]
+    flags = [f"--config.{name}={value}" for name, value in fields.items()]
+    assert (
+        main.main([f"--config={folder / recipe}", f"--workdir={workdir}", *flags]) == 0
+    )
+    return workdir
+
+
+def metrics(workdir):
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_a_gan_that_draws_from_latents(folder, plain_convolutions):
+    workdir = train(folder, "hinge_digits.py")
+    rows = metrics(workdir)
+    assert [row["step"] for row in rows] == [2, 4]
+    names = {"critic/loss", "generator/loss", "heldout/wasserstein"}
+    assert names <= rows[-1].keys()
+    # It is 2 for scores of zero, and 1 less for scores that are right by the margin.
+    assert all(0 < row["critic/loss"] < 10 for row in rows)
+    out = folder / "samples.npz"
+    assert sample.main([f"--workdir={workdir}", "--num=3", f"--out={out}"]) == 0
+    assert evaluate.main([f"--workdir={workdir}", "--num_samples=4"]) == 0
+
+
+def test_a_gan_that_translates(folder, plain_convolutions):
+    workdir = train(folder, "unpooled_day_night.py")
+    rows = metrics(workdir)
+    assert [row["step"] for row in rows] == [2, 4]
+    assert {"critic/a", "generator/cycle_b", "heldout/psnr_a2b"} <= rows[-1].keys()
+    code = translate.main(
+        [
+            f"--workdir={workdir}",
+            f"--input={workdir / 'samples'}",
+            f"--output={folder / 'translated'}",
+            "--direction=b2a",
+        ]
+    )
+    assert code == 0
+    assert list((folder / "translated").glob("*.png"))
+
+
+def test_the_table_names_what_exists():
+    for name, kind in GANS.items():
+        assert isinstance(find_gan(name), Kind)
+        assert kind.make.__name__ == name
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("wgan_pg", "unknown; valid: cyclegan, wgan, wgan_gp; nearest: wgan_gp"),
+        ("nowhere:GAN", "cannot be imported"),
+        ("math:GAN", "cannot be imported"),
+        ("math:pi", "is a float; must be a jaxgan.gans.Kind"),
+    ],
+)
+def test_a_gan_that_is_none_is_refused(name, message):
+    with pytest.raises(UserError) as error:
+        find_gan(name)
+    assert str(error.value).startswith(f"gan.name = {name}: ")
+    assert message in str(error.value)
