@@ -107,7 +107,7 @@ def jaxgan_side(recipe: Recipe, images: list[np.ndarray]) -> Side:
 
     config = jaxgan_config(recipe)
     precision.configure(config.train.precision, config.train.deterministic)
-    parts = [cache.packed(domain) for domain in images]
+    parts = [cache.pack_images(domain) for domain in images]
     shape = (recipe.size, recipe.size, 3)
     pair = data.Pair(*parts, *parts, truth=False, shape=shape)
     plan = build.pair_plan(config, pair)

@@ -124,7 +124,7 @@ def parse_workdir(text: str | None) -> Path:
         raise UserError("--workdir: needed, the folder of a run")
     if "://" in text and not text.startswith("gs://"):
         raise UserError(f"--workdir = {text}: must be a local folder or gs://...")
-    return storage.path(text, "--workdir")
+    return storage.checked_path(text, "--workdir")
 
 
 def help_text(values: flags.FlagValues, about: str) -> str:

@@ -70,7 +70,7 @@ def paths(values: flags.FlagValues) -> tuple[Path, Path]:
         raise UserError("--input: needed, FILE.pth, FILE.safetensors or a workdir")
     if not values.output:
         raise UserError("--output: needed, FILE.safetensors or FILE.pth")
-    source = storage.path(values.input, "--input")
+    source = storage.checked_path(values.input, "--input")
     target = Path(values.output)
     if storage.is_remote(source) and not source.is_dir():
         raise UserError(f"--input = {source}: only a run's workdir may be in a bucket")

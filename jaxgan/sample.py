@@ -60,7 +60,7 @@ def command(values: flags.FlagValues) -> int:
     else:
         drawn = drawing.draw_samples(run.gan, run.state, labels, values.seed)
     default = workdir / f"samples-{run.step}.png"
-    out = storage.path(values.out, "--out") if values.out else default
+    out = storage.checked_path(values.out, "--out") if values.out else default
     drawing.write_samples(
         out, run, drawn, labels, columns=8 if values.interpolate else 0
     )

@@ -104,7 +104,7 @@ def first_state(
     state = jax.jit(gan.init)(key)
     experiment.check_critic(feed.shape, feed.num_classes, state.critic.params)
     if experiment.init_from:
-        folder = storage.path(experiment.init_from, "train.init_from")
+        folder = storage.checked_path(experiment.init_from, "train.init_from")
         state = warm_start(state, folder)
     return state, {"sums": {}, "counts": {}, "seconds": 0.0}
 

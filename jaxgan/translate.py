@@ -56,7 +56,7 @@ def command(values: flags.FlagValues) -> int:
 
     check_flags(values)
     given, output = Path(values.input), Path(values.output)
-    targets = image_folders.targets(given, output, say)
+    targets = image_folders.translation_files(given, output, say)
     with StopSignals() as signals:
         generator = load_generator(values)
         # Before the first translation, so that a folder that may not be written to is

@@ -1,4 +1,4 @@
-"""Decoded images, kept in memory or on disk, so that decoding is paid once."""
+"""Cache of decoded images, in memory or on disk, so that decoding is paid for once."""
 
 import contextlib
 import hashlib
@@ -14,18 +14,18 @@ import PIL
 
 from jaxgan.data.sources import Example, Source, read_all
 
-# With cache 'auto', decoded images are kept in memory up to this share of it.
+# With cache 'auto', decoded images may take up to this share of the machine's memory.
 MEMORY_SHARE = 0.25
 
 Shape = tuple[int, int, int]
 
 
-class Packed:
-    """Images of any sizes, one after another in one uint8 array.
+class PackedImages:
+    """A source of images of any sizes, one after another in one uint8 array.
 
     Args:
       pixels: uint8 [total], in memory or mapped from a file.
-      shapes: (h, w, c) of each image.
+      shapes: (h, w, c) of each image, in the order of the pixels.
     """
 
     def __init__(self, pixels: np.ndarray, shapes: Sequence[Shape]):
@@ -40,52 +40,56 @@ class Packed:
         image = self.pixels[end - math.prod(shape) : end].reshape(shape)  # a view
         return {"image": image, "label": np.int32(0)}
 
-    def split(self, counts: Sequence[int]) -> list["Packed"]:
-        """Return the first counts[0] images, the counts[1] after them, and so on."""
+    def split_by_counts(self, counts: Sequence[int]) -> list["PackedImages"]:
+        """Return the first counts[0] images, the next counts[1] images, and so on."""
         parts, first, start = [], 0, 0
         for count in counts:
             last = first + count
             stop = self.ends[last - 1] if last else 0
-            parts.append(Packed(self.pixels[start:stop], self.shapes[first:last]))
+            parts.append(PackedImages(self.pixels[start:stop], self.shapes[first:last]))
             first, start = last, stop
         return parts
 
 
-def packed(images: np.ndarray) -> Packed:
+def pack_images(images: np.ndarray) -> PackedImages:
     """Return uint8 images [n, h, w, c] as a source."""
-    return Packed(np.ravel(images), [images.shape[1:]] * len(images))
+    return PackedImages(np.ravel(images), [images.shape[1:]] * len(images))
 
 
 def memory_limit() -> int:
-    """Return how many bytes of decoded images cache 'auto' keeps in memory."""
+    """Return how many bytes of decoded images cache 'auto' may keep in memory."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with contextlib.suppress(OSError, ValueError):  # 'max', or no container
+    with contextlib.suppress(
+        OSError, ValueError
+    ):  # it is 'max', or this is no container
         total = min(total, int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text()))
     return int(MEMORY_SHARE * total)
 
 
-def folder() -> pathlib.Path:
-    """Return where decoded images are kept on disk; all of it may be deleted."""
+def cache_folder() -> pathlib.Path:
+    """Return the folder of the files of decoded images; users may delete all of it."""
     base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(base, "jaxgan")
 
 
-def keep(
+def decode_into_cache(
     source: Source,
     shapes: Sequence[Shape],
     cache: str,
     name: str,
-    stamp: Iterable[object],
-) -> Packed:
-    """Decode all images of a source, to be kept where `cache` says.
+    facts: Iterable[object],
+) -> PackedImages:
+    """Decode all images of a source and keep them in memory or on disk.
 
     Args:
       source: uint8 images [*shapes[i]].
       shapes: (h, w, c) of each image.
-      cache: 'memory'; 'disk', where the file of an earlier run is taken if there is
-        one; or 'auto', in memory when that takes at most `memory_limit()`.
-      name: of the source, for the progress bar.
-      stamp: all that the decoded images depend on: the file is named by a digest of it.
+      cache: 'memory'; 'disk', which uses the file of an earlier run if there is one; or
+        'auto', which means 'memory' if that takes at most `memory_limit()` bytes, and
+        else 'disk'.
+      name: names the source in the progress bar.
+      facts: everything that the decoded images depend on; the file is named after a
+        digest of the text of these facts.
 
     Raises:
       UserError: as `sources.read_all` does.
@@ -93,52 +97,59 @@ def keep(
     """
     total = sum(map(math.prod, shapes))
     if cache == "memory" or (cache == "auto" and total <= memory_limit()):
-        return in_memory(source, shapes, name)
-    return on_disk(source, shapes, name, stamp)
+        return decode_into_memory(source, shapes, name)
+    return decode_onto_disk(source, shapes, name, facts)
 
 
-def in_memory(source: Source, shapes: Sequence[Shape], name: str) -> Packed:
-    """Decode all images of a source, uint8 [*shapes[i]]: see `sources.read_all`."""
-    kept = Packed(np.empty(sum(map(math.prod, shapes)), np.uint8), shapes)
+def decode_into_memory(
+    source: Source, shapes: Sequence[Shape], name: str
+) -> PackedImages:
+    """Decode all images of a source into memory; arguments as `decode_into_cache`."""
+    images = PackedImages(np.empty(sum(map(math.prod, shapes)), np.uint8), shapes)
 
     def store(index: int, example: Example) -> None:
-        kept[index]["image"][:] = example["image"]
+        images[index]["image"][:] = example["image"]
 
     read_all(source, store, name)
-    return kept
+    return images
 
 
-def on_disk(
-    source: Source, shapes: Sequence[Shape], name: str, stamp: Iterable[object]
-) -> Packed:
-    """Decode all images of a source into a file, or take that of an earlier run."""
+def decode_onto_disk(
+    source: Source, shapes: Sequence[Shape], name: str, facts: Iterable[object]
+) -> PackedImages:
+    """Decode all images of a source into a file, or use the file of an earlier run.
+
+    The arguments are those of `decode_into_cache`.
+    """
     total = sum(map(math.prod, shapes))
-    facts = "\n".join(map(str, (PIL.__version__, *stamp)))
-    path = folder() / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.npy"
-    pixels = _mapped(path, total)
+    text = "\n".join(map(str, (PIL.__version__, *facts)))
+    path = cache_folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npy"
+    pixels = _map_pixels(path, total)
     if pixels is None:
-        _write(path, source, total, shapes, name)
-        pixels = _mapped(path, total)
+        _write_pixels(path, source, total, shapes, name)
+        pixels = _map_pixels(path, total)
     if pixels is None:
-        raise OSError(f"{path}: not as it was written")
-    return Packed(pixels, shapes)
+        raise OSError(f"{path}: differs from what was just written")
+    return PackedImages(pixels, shapes)
 
 
-def _mapped(path: pathlib.Path, total: int) -> np.ndarray | None:
+def _map_pixels(path: pathlib.Path, total: int) -> np.ndarray | None:
+    """Map a file of `total` bytes of pixels; None if it is missing or damaged."""
     try:
         pixels = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError):  # none there, or damaged
+    except (OSError, ValueError):
         return None
     return pixels if pixels.shape == (total,) and pixels.dtype == np.uint8 else None
 
 
-def _write(
+def _write_pixels(
     path: pathlib.Path, source: Source, total: int, shapes: Sequence[Shape], name: str
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     ends = np.cumsum([math.prod(shape) for shape in shapes]).tolist()
-    one_writes = threading.Lock()
-    # Plain writes: on a full disk they raise, where a mapped file kills the process.
+    lock = threading.Lock()
+    # The file is written, not mapped: on a full disk, writing raises an error, while
+    # writing to a mapped file kills the process.
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         try:
             header = {"descr": "|u1", "fortran_order": False, "shape": (total,)}
@@ -146,7 +157,7 @@ def _write(
             start = file.tell()
 
             def store(index: int, example: Example) -> None:
-                with one_writes:
+                with lock:
                     file.seek(start + ends[index] - example["image"].size)
                     file.write(example["image"].tobytes())
 

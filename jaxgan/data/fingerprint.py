@@ -1,4 +1,4 @@
-"""A digest of a data set, by which processes find that theirs are the same."""
+"""Digests of data sets, by which several processes check that theirs are the same."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -6,28 +6,28 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from jaxgan.data.cache import Packed
+from jaxgan.data.cache import PackedImages
 from jaxgan.data.pairs import Pair
 from jaxgan.data.sources import ArraySource, Chained, Dataset, Source, Subset
 
 
-class Streamed(Source, Protocol):
-    """Examples that are read when asked for."""
+class StreamedSource(Source, Protocol):
+    """A source whose examples are read from files each time."""
 
-    def identity(self) -> Iterable[object]:
-        """Return what tells the set from others, the same wherever it lies."""
+    def identity_facts(self) -> Iterable[object]:
+        """Return facts that tell this set from others and do not depend on its path."""
 
 
 def fingerprint(data: Dataset | Pair) -> str:
     """Return a digest, 64 hexadecimal digits, of the training and held-out parts.
 
-    Of sets in memory every byte counts. Of streamed ones it is the names below their
-    folder and the sizes of all files, so that copies in other places are the same; of
-    TFDS the name, the number of examples, and the first and the last image. A set in
-    memory and the same one streamed have different digests.
+    For a set in memory every byte counts. For a streamed folder, the names below the
+    folder and the sizes of all files count, so copies in different places have the same
+    digest. For streamed TFDS it is the name, the number of examples, and the first and
+    last image. The same set has different digests in memory and streamed.
 
     Raises:
-      OSError, UserError: files that have disappeared.
+      OSError, UserError: files have disappeared.
     """
     if isinstance(data, Pair):
         parts = [data.train_a, data.train_b, data.heldout_a, data.heldout_b]
@@ -37,26 +37,26 @@ def fingerprint(data: Dataset | Pair) -> str:
 
 
 def _digest(source: Source, known: dict[int, str]) -> str:
-    # Both parts of a set that was split are subsets of one source.
+    # `known` saves work: both parts of a set that was split refer to the same source.
     if id(source) not in known:
-        sums = hashlib.sha256()
+        digest = hashlib.sha256()
         for fact in _facts(source, known):
             if isinstance(fact, np.ndarray):
-                sums.update(f"{fact.dtype} {fact.shape}".encode())
-                sums.update(np.ascontiguousarray(fact).data)
+                digest.update(f"{fact.dtype} {fact.shape}".encode())
+                digest.update(np.ascontiguousarray(fact).data)
             else:
-                sums.update(repr(fact).encode())
-        known[id(source)] = sums.hexdigest()
+                digest.update(repr(fact).encode())
+        known[id(source)] = digest.hexdigest()
     return known[id(source)]
 
 
 def _facts(source: Source, known: dict[int, str]) -> Iterator[object]:
-    """Yield arrays, and other things whose `repr` tells them, of all examples."""
+    """Yield arrays, and objects with a telling `repr`, that cover all examples."""
     yield type(source).__name__, len(source)
     if isinstance(source, ArraySource):
         yield source.images
         yield source.labels
-    elif isinstance(source, Packed):
+    elif isinstance(source, PackedImages):
         yield np.array(source.shapes)
         yield source.pixels
     elif isinstance(source, Subset):
@@ -65,4 +65,4 @@ def _facts(source: Source, known: dict[int, str]) -> Iterator[object]:
     elif isinstance(source, Chained):
         yield from (_digest(part, known) for part in source.parts)
     else:
-        yield from cast(Streamed, source).identity()
+        yield from cast(StreamedSource, source).identity_facts()

@@ -1,12 +1,13 @@
-"""From a plan and a source to the batches of the training loop."""
+"""Batches of the training loop, made from a plan and a source of examples."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
 from jaxgan.data import sources, transforms
-from jaxgan.data.cache import Packed
+from jaxgan.data.cache import PackedImages
 from jaxgan.data.pairs import Pair
 from jaxgan.data.plan import PairPlan, Plan
 from jaxgan.data.sources import ArraySource, Source
@@ -14,9 +15,10 @@ from jaxgan.errors import UserError
 
 Batch = dict[str, np.ndarray]
 
-# Batches read at the same time, and kept ready, when a set is streamed. Threads do, as
-# PIL decodes and files are read without holding Python's lock. A thread reads a whole
-# batch: one example at a time costs a hundred times more, in locks, for MNIST.
+# When a set is streamed, this many threads read a batch each, and this many batches are
+# kept ready. Threads are enough, because PIL decodes and files are read without holding
+# Python's global lock. Each thread reads a complete batch: for MNIST, reading one
+# example at a time costs a hundred times more, in locks.
 READ_THREADS, READ_AHEAD = 16, 16
 
 
@@ -28,43 +30,43 @@ def batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[Batch]:
-    """Yield the critic batches of one call of the training step after another.
+    """Yield the critic batches for each call of the compiled training function.
 
-    A set in memory is gathered with numpy, another one streamed through grain: the same
-    bytes. Nothing is read of what comes before the first call.
+    A set in memory is gathered with numpy, any other set is streamed through grain; the
+    bytes are the same. No example that comes before the first call is read.
 
     Args:
       source: the training examples.
-      plan: says which of them make up a step.
-      calls: the steps of each call, range(step, step + k), each call beginning where
-        the one before ended, all steps of a call with the same number n of critic
-        steps.
-      process_index, process_count: this process's slice of the batch axis, so that all
-        processes' batches, one after another, are the global batch.
+      plan: says which examples make up a step.
+      calls: the steps of each call, range(step, step + k). A call begins where the
+        previous one ended, and all its steps have the same number n of critic steps.
+      process_index, process_count: select the slice of the batch axis that belongs to
+        this process. The slices of all processes, joined in order, are the global
+        batch.
 
     Yields:
       {'image': [k, n, b, *shape], 'label': int32 [k, n, b]} with b = batch_size /
       process_count.
 
     Raises:
-      ValueError: the batch does not divide among the processes, or calls that are not
-        as above.
-      UserError: a streamed file is no image.
+      ValueError: the batch size is not a multiple of the number of processes, the plan
+        is for another number of examples, or the calls are not as described.
+      UserError: a streamed file is not an image.
     """
     if len(source) != plan.num_examples:
         raise ValueError(f"{len(source)} examples, {plan.num_examples} in the plan")
-    rows = _rows(plan.batch_size, process_index, process_count)
+    rows = _process_rows(plan.batch_size, process_index, process_count)
     if isinstance(source, ArraySource):
-        for call in _checked(plan, calls):
+        for call in _check_calls(plan, calls):
             examples = np.stack([plan.examples(step)[:, rows] for step in call])
             yield source.gather(examples)
         return
 
     def read_batch(batch: int) -> Batch:
         positions = batch * plan.batch_size + np.arange(rows.start, rows.stop)
-        return _stack(sources.read(source, plan.stream(positions).tolist()))
+        return _stack(sources.read_examples(source, plan.stream(positions).tolist()))
 
-    yield from _streamed(read_batch, plan, calls)
+    yield from _stream_batches(read_batch, plan, calls)
 
 
 def pair_batches(
@@ -75,13 +77,15 @@ def pair_batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[Batch]:
-    """Yield the batches of two domains, cut and flipped, call after call.
+    """Yield the batches of two domains, cropped and flipped, for each call.
 
-    Kept images are cut where they lie, others are read through grain: the same bytes.
+    Images in memory or in a mapped file are cropped directly, others are read through
+    grain; the bytes are the same.
 
     Args:
       pair: the two domains.
-      plan: which examples make up a step, where they are cut and which are flipped.
+      plan: says which images make up a step, how they are cropped, and which are
+        flipped.
       calls, process_index, process_count: as in `batches`.
 
     Yields:
@@ -94,35 +98,39 @@ def pair_batches(
     sizes = len(pair.train_a), len(pair.train_b)
     if sizes != plan[:2]:
         raise ValueError(f"{sizes} examples, {plan[:2]} in the plan")
-    rows = _rows(plan.batch_size, process_index, process_count)
+    rows = _process_rows(plan.batch_size, process_index, process_count)
 
     def read_batch(step: int) -> Batch:
         examples = plan.examples(step)[rows].tolist()
         batch = {}
+        # Columns 0 to 3 of the plan's examples belong to domain a, 4 to 7 to domain b.
         for key, source, first in (("a", pair.train_a, 0), ("b", pair.train_b, 4)):
             batch[key] = np.empty((len(examples), *pair.shape), np.uint8)
             for row, example in enumerate(examples):
                 index, top, left, flip = example[first : first + 4]
                 image = source[index]["image"]
                 size = pair.shape[0]
-                batch[key][row] = transforms.augment(image, top, left, flip, size)
+                batch[key][row] = transforms.crop_and_flip(image, top, left, flip, size)
         return batch
 
-    if isinstance(pair.train_a, Packed) and isinstance(pair.train_b, Packed):
-        for call in _checked(plan, calls):
+    sources_ab = pair.train_a, pair.train_b
+    if all(isinstance(source, PackedImages) for source in sources_ab):
+        for call in _check_calls(plan, calls):
             yield _stack([_stack([read_batch(step)]) for step in call])
     else:
-        yield from _streamed(read_batch, plan, calls)
+        yield from _stream_batches(read_batch, plan, calls)
 
 
-def _rows(batch_size: int, process_index: int, process_count: int) -> slice:
+def _process_rows(batch_size: int, process_index: int, process_count: int) -> slice:
+    """Return the rows of the global batch that belong to one process."""
     if batch_size % process_count:
         raise ValueError(f"batch {batch_size} over {process_count} processes")
     size = batch_size // process_count
     return slice(process_index * size, (process_index + 1) * size)
 
 
-def _checked(plan: Plan | PairPlan, calls: Iterable[range]) -> Iterator[range]:
+def _check_calls(plan: Plan | PairPlan, calls: Iterable[range]) -> Iterator[range]:
+    """Yield the calls; raises ValueError for one that is not as `batches` wants it."""
     stop = None
     for call in calls:
         if stop not in (None, call.start) or call.step != 1:
@@ -133,33 +141,33 @@ def _checked(plan: Plan | PairPlan, calls: Iterable[range]) -> Iterator[range]:
         stop = call.stop
 
 
-def _streamed(
+def _stream_batches(
     read_batch: Callable[[int], Batch], plan: Plan | PairPlan, calls: Iterable[range]
 ) -> Iterator[Batch]:
+    """Yield the batches of each call; threads read ahead with read_batch(index)."""
     grain = _import_grain()
-    calls = _checked(plan, calls)
+    calls = _check_calls(plan, calls)
     first = next(calls, None)
     if first is None:
         return
     start = plan.batches_before(first.start)
-    dataset = grain.MapDataset.range(start, 2**62).map(read_batch)  # without end
+    endless = 2**62
+    dataset = grain.MapDataset.range(start, endless).map(read_batch)
     options = grain.ReadOptions(READ_THREADS, READ_AHEAD)
     stream = iter(dataset.to_iter_dataset(options))
     try:
         for call in itertools.chain([first], calls):
-            num_batches = plan.critic_steps(call.start)
-            yield _stack(
-                [_stack(list(itertools.islice(stream, num_batches))) for _ in call]
-            )
+            n = plan.critic_steps(call.start)
+            yield _stack([_stack(list(itertools.islice(stream, n))) for _ in call])
     finally:
         stream.close()
 
 
-def _stack(examples: list[Batch]) -> Batch:
-    return {key: np.stack([one[key] for one in examples]) for key in examples[0]}
+def _stack(parts: list[Batch]) -> Batch:
+    return {key: np.stack([part[key] for part in parts]) for key in parts[0]}
 
 
-def _import_grain():
+def _import_grain() -> Any:
     try:
         import grain
     except ImportError as error:

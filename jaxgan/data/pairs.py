@@ -1,28 +1,35 @@
-"""Two domains of images that are not paired: found, brought to a size, and kept."""
+"""Pairs of image domains by name: one table of formats, and decoding into the cache."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from jaxgan.data import transforms
-from jaxgan.data.cache import Shape, keep
+from jaxgan.data.cache import Shape, decode_into_cache
+from jaxgan.data.datasets import find_format
 from jaxgan.data.formats import day_night, folder, tfds
+from jaxgan.data.image_formats import (
+    Header,
+    ImageFileSource,
+    check_not_smaller,
+    common_channels,
+    pair_formats,
+    sample_headers,
+)
 from jaxgan.data.sources import Chained, Example, Source, read_all
-from jaxgan.data.transforms import Files, Header
 from jaxgan.errors import UserError, unknown
 from jaxgan.files import buckets
 
-PAIR_NAMES = ("day_night", "folder")
 PAIR_CACHES = ("auto", "memory", "disk", "none")
 
 
 class Pair(NamedTuple):
-    """Two domains, each in two parts that share nothing.
+    """Two domains of images, each in two parts that have no image in common.
 
     Attributes:
-      train_a, train_b: the images to train on, uint8 [h, w, c], to be cut to `shape`.
-      heldout_a, heldout_b: images never trained on, uint8 [*shape].
-      truth: heldout_a[i] and heldout_b[i] show the same thing.
-      shape: (h, w, c) of what is trained on, h = w.
+      train_a, train_b: the images to train on, uint8 [h, w, c], of any size that
+        `shape` can be cropped from.
+      heldout_a, heldout_b: images that are never trained on, uint8 [*shape].
+      truth: whether heldout_a[i] and heldout_b[i] show the same scene.
+      shape: (h, w, c) of the crops that are trained on, h = w.
     """
 
     train_a: Source
@@ -31,6 +38,18 @@ class Pair(NamedTuple):
     heldout_b: Source
     truth: bool
     shape: tuple[int, int, int]
+
+
+class PairRequest(NamedTuple):
+    """The arguments of `load_pair`."""
+
+    name: str
+    dir: str
+    dir_b: str
+    resize: int
+    image_size: int
+    channels: int
+    cache: str
 
 
 def load_pair(
@@ -43,79 +62,46 @@ def load_pair(
     channels: int = 0,
     cache: str = "auto",
 ) -> Pair:
-    """Load two domains.
+    """Load two domains of images.
 
     Args:
-      name: 'day_night' (made from scikit-learn's two photographs), 'folder' (with
-        trainA, trainB, testA, testB, or two folders) or 'tfds:cycle_gan/NAME'.
-      dir: the folder; for TFDS its data_dir, '' = its default; local, or gs:// with
-        the extra gcs.
-      dir_b: with 'folder', the folder of domain b, and `dir` is that of domain a.
-      resize: training images are brought to this height and width whatever their
-        proportions, as upstream's resize_and_crop; 0 = they are cut as they are.
-      image_size: of what is cut out of the training images, and to what the held-out
-        ones are brought (with `resize` 0, their centres are cut out).
-      channels: 1 (gray) or 3 (RGB), converting; 0 = gray when all images are.
-      cache: of the decoded, resized images. 'memory', 'disk' (a file below
-        `cache.folder()`, taken again by later runs), 'none' (decoded for each batch),
-        'auto' (in memory up to `cache.memory_limit()`, or else on disk). Batches are
-        the same to the byte.
+      name: one of PAIR_FORMATS: 'day_night' (made from scikit-learn's two photographs);
+        'folder' (with subfolders trainA, trainB, testA and testB, or two folders); or
+        'tfds:cycle_gan/NAME'.
+      dir: the folder; for TFDS its data_dir, where '' means TFDS's default. A local
+        path, or gs:// with the extra gcs.
+      dir_b: only with 'folder': the folder of domain b; `dir` is then that of domain a.
+      resize: training images are resized to this height and width, whatever their
+        proportions, as 'resize_and_crop' of the official code does
+        (junyanz/pytorch-CycleGAN-and-pix2pix, data/base_dataset.py). 0 crops them at
+        their own size.
+      image_size: height and width of the crops of the training images. Held-out images
+        are resized to it; with `resize` 0 their centres are cut out.
+      channels: images are converted to 1 channel (gray) or 3 (RGB); 0 means gray if all
+        images are gray, and else RGB.
+      cache: where the decoded and resized images are kept. 'memory'; 'disk', a file in
+        `cache.cache_folder()` that later runs use again; 'none' decodes them for each
+        batch; 'auto' means 'memory' up to `cache.memory_limit()` bytes, and else
+        'disk'. The batches are the same to the byte.
 
     Raises:
       UserError: unknown name, missing folders, damaged or small images, sizes that do
         not fit, missing packages, a bucket that cannot be reached.
     """
-    _check(name, dir, dir_b, resize, image_size, cache)
-    parts: Sequence[Source]
-    if name == "day_night":
-        parts, depth = day_night.parts(resize, image_size, channels), 3
-    else:
-        files = _files(name, dir, dir_b)
-        depth = channels or _depth(files[:2], cache)
-        forms = transforms.pair_forms(resize, image_size, depth, bool(channels))
-        for index, part in enumerate(files):
-            part.form = forms[index // 2]
-        parts = files if cache == "none" else _decoded(files, cache, dir or name)
-    train_a, train_b, heldout_a, heldout_b = parts
-    shape = image_size, image_size, depth
-    return Pair(train_a, train_b, heldout_a, heldout_b, name == "day_night", shape)
-
-
-def _files(name: str, dir: str, dir_b: str) -> list[Files]:
-    buckets.check(dir, "data.dir")
-    buckets.check(dir_b, "data.dir_b")
-    if name == "folder":
-        return [*folder.load_pair(dir, dir_b)]
-    return [*tfds.load_pair(name[5:], dir)]
-
-
-def _depth(train: Sequence[Files], cache: str) -> int:
-    try:
-        headers = [header for part in train for header in transforms.sample(part)]
-    except UserError:
-        if cache == "none":
-            raise
-        return 3  # of no matter: decoding is going to name all that are damaged
-    return transforms.depth_of(headers)
-
-
-def _decoded(files: Sequence[Files], cache: str, name: str) -> Sequence[Source]:
-    stamp = (fact for part in files for fact in (part.form, *part.stamp()))
-    kept = keep(Chained(files), _shapes(files, name), cache, name, stamp)
-    return kept.split([len(part) for part in files])
-
-
-def _check(
-    name: str, dir: str, dir_b: str, resize: int, image_size: int, cache: str
-) -> None:
     if cache not in PAIR_CACHES:
         raise unknown("data.cache", cache, PAIR_CACHES)
-    if name not in PAIR_NAMES and not name.startswith("tfds:cycle_gan/"):
-        raise unknown("data.name", name, (*PAIR_NAMES, "tfds:cycle_gan/NAME"))
+    load_format = find_format(name, PAIR_FORMATS)
+    request = PairRequest(name, dir, dir_b, resize, image_size, channels, cache)
+    _check(request)
+    return load_format(request)
+
+
+def _check(request: PairRequest) -> None:
+    name, dir, dir_b, resize, image_size, *_ = request
     if name == "folder" and not dir:
         raise UserError("data.dir = '': data.name=folder needs the path of the data")
     if dir_b and name != "folder":
-        raise UserError(f"data.dir_b = {dir_b}: for data.name=folder alone")
+        raise UserError(f"data.dir_b = {dir_b}: only for data.name=folder")
     if image_size < 1:
         raise UserError(f"data.image_size = {image_size}: 1 or more expected")
     if resize and resize < image_size:
@@ -125,26 +111,93 @@ def _check(
         )
 
 
-class _Headers:
-    """The headers of a part's images, each checked to be large enough, as a source."""
+def _load_day_night(request: PairRequest) -> Pair:
+    size = request.image_size
+    parts = day_night.parts(request.resize, size, request.channels)
+    train_a, train_b, heldout_a, heldout_b = parts
+    shape = size, size, 3
+    return Pair(train_a, train_b, heldout_a, heldout_b, truth=True, shape=shape)
 
-    def __init__(self, part: Files):
+
+def _load_folder(request: PairRequest) -> Pair:
+    buckets.check_access(request.dir, "data.dir")
+    buckets.check_access(request.dir_b, "data.dir_b")
+    return _from_files(folder.load_pair(request.dir, request.dir_b), request)
+
+
+def _load_tfds(request: PairRequest) -> Pair:
+    buckets.check_access(request.dir, "data.dir")
+    name = request.name.removeprefix("tfds:")
+    return _from_files(tfds.load_pair(name, request.dir), request)
+
+
+def _from_files(files: Sequence[ImageFileSource], request: PairRequest) -> Pair:
+    """Return the pair of image files: training of a and b, held out of a and b."""
+    size, cache = request.image_size, request.cache
+    channels = request.channels or _find_channels(files[:2], cache)
+    train, heldout = pair_formats(
+        request.resize, size, channels, convert=bool(request.channels)
+    )
+    for part, image_format in zip(files, (train, train, heldout, heldout), strict=True):
+        part.image_format = image_format
+    parts: Sequence[Source] = files
+    if cache != "none":
+        parts = _decode_files(files, cache, request.dir or request.name)
+    train_a, train_b, heldout_a, heldout_b = parts
+    shape = size, size, channels
+    return Pair(train_a, train_b, heldout_a, heldout_b, truth=False, shape=shape)
+
+
+def _find_channels(train: Sequence[ImageFileSource], cache: str) -> int:
+    try:
+        headers = [header for part in train for header in sample_headers(part)]
+    except UserError:
+        if cache == "none":
+            raise
+        # The value does not matter: decoding is going to name all damaged files.
+        return 3
+    return common_channels(headers)
+
+
+def _decode_files(
+    files: Sequence[ImageFileSource], cache: str, name: str
+) -> Sequence[Source]:
+    shapes = _decoded_shapes(files, name)
+    images = decode_into_cache(
+        Chained(files), shapes, cache, name, facts=_cache_facts(files)
+    )
+    return images.split_by_counts([len(part) for part in files])
+
+
+def _cache_facts(files: Sequence[ImageFileSource]) -> Iterator[object]:
+    for part in files:
+        shape, size_rule, convert = part.image_format
+        # This text is part of the name of the file on disk: files that exist already
+        # are found only as long as it stays the same.
+        yield f"Format(shape={shape}, sides={size_rule!r}, convert={convert})"
+        yield from part.versions()
+
+
+class _CheckedHeaders:
+    """The headers of a part's images as a source; an image too small is an error."""
+
+    def __init__(self, part: ImageFileSource):
         self.part = part
 
     def __len__(self) -> int:
         return len(self.part)
 
     def __getitem__(self, index: int) -> dict[str, Header]:
-        header = self.part.header(index)
-        transforms.check_large(header, self.part.form.shape[0])
+        header = self.part.read_header(index)
+        check_not_smaller(header, self.part.image_format.shape[0])
         return {"header": header}
 
 
-def _shapes(files: Sequence[Files], name: str) -> list[Shape]:
-    """Return the shape (h, w, c) of every image of all parts, once it is decoded."""
-    shapes = [part.form.shape for part in files for _ in range(len(part))]
-    if files[0].form.sides == "whole":
-        train = Chained([_Headers(part) for part in files[:2]])
+def _decoded_shapes(files: Sequence[ImageFileSource], name: str) -> list[Shape]:
+    """Return the shape (h, w, c) that each image of all parts has after decoding."""
+    shapes = [part.image_format.shape for part in files for _ in range(len(part))]
+    if files[0].image_format.size_rule == "whole":
+        train = Chained([_CheckedHeaders(part) for part in files[:2]])
 
         def store(index: int, example: Example) -> None:
             header = example["header"]
@@ -152,3 +205,11 @@ def _shapes(files: Sequence[Files], name: str) -> list[Shape]:
 
         read_all(train, store, f"sizes of {name}")
     return shapes
+
+
+# The values of `data.name` for pairs, and the function that loads each of them.
+PAIR_FORMATS: dict[str, Callable[[PairRequest], Pair]] = {
+    "day_night": _load_day_night,
+    "folder": _load_folder,
+    "tfds:cycle_gan/NAME": _load_tfds,
+}

@@ -1,7 +1,7 @@
-"""Which examples make up the batches of step k: a pure function of (seed, k).
+"""Plans: which examples make up the batches of step k, a pure function of (seed, k).
 
-Nothing here is kept between calls but a cache, so a resumed run goes on with the same
-examples, and any process can work out any batch without what came before it.
+No state is kept between calls except for a cache. So a resumed run continues with the
+same examples, and any process can compute any batch without those before it.
 """
 
 import bisect
@@ -11,11 +11,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-START_STEPS, START_EVERY, START_CRITIC_STEPS = 25, 500, 100
+# WGAN's schedule of critic steps (`Plan.critic_start`): the first 25 generator steps
+# and every 500th later take 100 critic steps each, so that the critic comes close to
+# its optimum at the start and is brought back there now and then. From the authors'
+# code, martinarjovsky/WassersteinGAN, main.py l. 176:
+# `if gen_iterations < 25 or gen_iterations % 500 == 0: Diters = 100`.
+START_STEPS = 25
+LONG_STEP_INTERVAL = 500
+LONG_CRITIC_STEPS = 100
 
-# Draws of where to cut and whether to flip are integers in [0, DRAWS).
+# Crop positions of a pair are drawn as integers in [0, DRAWS). Later they are scaled to
+# the size of the image (`transforms.crop_and_flip`).
 DRAWS = 2**31
-# Behind the seed of the draws of a pair, so that they are not those of a permutation.
+# Third part of the seed of a pair's draws, after the run's seed and the step. It keeps
+# them apart from the draws of the permutations, whose seed is (seed, epoch).
 PAIR_DRAWS = 1
 
 
@@ -23,24 +32,25 @@ PAIR_DRAWS = 1
 def _permutation(num_examples: int, seed: int, epoch: int) -> np.ndarray:
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(np.arange(num_examples, dtype=np.int32))
-    order.setflags(write=False)  # shared by all callers
+    order.setflags(write=False)  # all callers share the cached array
     return order
 
 
 class Plan(NamedTuple):
-    """The order of the examples of a run.
+    """The order of the examples of a run on one data set.
 
-    The critic's batches are cut one after another from an endless stream of examples:
-    a fresh permutation of the set each epoch, so that every example comes exactly once
-    an epoch. A batch may straddle two epochs; no example is dropped.
+    The examples form an endless stream: a new permutation of the set each epoch, so
+    each example comes exactly once per epoch. The critic's batches are taken from the
+    stream one after another. A batch may contain the end of one epoch and the beginning
+    of the next; no example is dropped.
 
     Attributes:
-      num_examples: size of the set, >= 1.
-      batch_size: examples in one critic batch, over all processes.
-      seed: >= 0.
-      n_critic: critic steps for one generator step.
-      critic_start: take 100 critic steps for each of the first 25 generator steps and
-        for every 500th, as martinarjovsky/WassersteinGAN main.py l.176 does.
+      num_examples: number of examples of the set, >= 1.
+      batch_size: number of examples of one critic batch, over all processes.
+      seed: seed of the run, >= 0.
+      n_critic: number of critic steps per generator step.
+      critic_start: whether each of the first 25 generator steps and every 500th takes
+        100 critic steps, as in the WGAN authors' code (see START_STEPS above).
     """
 
     num_examples: int
@@ -51,25 +61,25 @@ class Plan(NamedTuple):
 
     def critic_steps(self, step: int) -> int:
         """Return the number of critic steps (batches) of generator step `step`."""
-        start = step < START_STEPS or step % START_EVERY == 0
-        return START_CRITIC_STEPS if self.critic_start and start else self.n_critic
+        long = step < START_STEPS or step % LONG_STEP_INTERVAL == 0
+        return LONG_CRITIC_STEPS if self.critic_start and long else self.n_critic
 
     def batches_before(self, step: int) -> int:
         """Return the number of critic batches of all steps before `step`."""
         if not self.critic_start:
             return step * self.n_critic
-        # Steps 0 to 24, then 500, 1000, ...: those multiples of 500 in [1, step).
-        long = min(step, START_STEPS) + max(0, (step - 1) // START_EVERY)
-        return long * START_CRITIC_STEPS + (step - long) * self.n_critic
+        # Long steps before `step`: 0 to 24, and the multiples of 500 in [1, step).
+        long = min(step, START_STEPS) + max(0, (step - 1) // LONG_STEP_INTERVAL)
+        return long * LONG_CRITIC_STEPS + (step - long) * self.n_critic
 
     def steps(self, epochs: int) -> int:
-        """Return the first step before which all of so many epochs' examples came."""
+        """Return the number of steps that `epochs` epochs take, rounded up."""
         batches = -(-epochs * self.num_examples // self.batch_size)
-        # A step has at least one batch.
+        # The number of steps is at most `batches`, as each step has at least one batch.
         return bisect.bisect_left(range(batches), batches, key=self.batches_before)
 
     def stream(self, positions: np.ndarray) -> np.ndarray:
-        """Return which examples stand at `positions` of the endless stream.
+        """Return the examples at `positions` of the endless stream.
 
         Args:
           positions: non-negative integers of any shape.
@@ -86,7 +96,7 @@ class Plan(NamedTuple):
         return examples
 
     def examples(self, step: int) -> np.ndarray:
-        """Return the examples of `step`, int32 [critic_steps(step), batch_size]."""
+        """Return the indices of a step's examples, [critic_steps(step), batch_size]."""
         shape = self.critic_steps(step), self.batch_size
         first = self.batches_before(step) * self.batch_size
         return self.stream(first + np.arange(shape[0] * shape[1])).reshape(shape)
@@ -95,15 +105,16 @@ class Plan(NamedTuple):
 class PairPlan(NamedTuple):
     """The order of the examples of a run on two domains that are not paired.
 
-    As upstream's unaligned_dataset.py: an epoch has max(num_a, num_b) examples; those
-    of domain a come in a fresh permutation of that length, modulo num_a, and each goes
-    with a uniform draw from domain b. Both are cut and flipped independently.
+    As in the official code (junyanz/pytorch-CycleGAN-and-pix2pix,
+    data/unaligned_dataset.py), an epoch has max(num_a, num_b) examples. The images of
+    domain a come in a new permutation of that length, modulo num_a. Each is accompanied
+    by a uniform draw from domain b. The two are cropped and flipped independently.
 
     Attributes:
-      num_a, num_b: sizes of the two sets, >= 1.
-      batch_size: examples of each domain in one batch, over all processes.
-      seed: >= 0.
-      flip: mirror an image left to right with probability 1/2.
+      num_a, num_b: number of training images of the two domains, >= 1.
+      batch_size: number of images of each domain in one batch, over all processes.
+      seed: seed of the run, >= 0.
+      flip: whether each image is mirrored left to right with probability 1/2.
     """
 
     num_a: int
@@ -114,11 +125,11 @@ class PairPlan(NamedTuple):
 
     @property
     def num_examples(self) -> int:
-        """Examples of an epoch."""
+        """Number of examples per epoch."""
         return max(self.num_a, self.num_b)
 
     def critic_steps(self, step: int) -> int:
-        """Return 1: every step has one batch."""
+        """Return 1: each step has one batch."""
         return 1
 
     def batches_before(self, step: int) -> int:
@@ -126,17 +137,16 @@ class PairPlan(NamedTuple):
         return step
 
     def steps(self, epochs: int) -> int:
-        """Return the first step before which all of so many epochs' examples came."""
+        """Return the number of steps that `epochs` epochs take, rounded up."""
         return -(-epochs * self.num_examples // self.batch_size)
 
     def examples(self, step: int) -> np.ndarray:
-        """Return what makes up the batch of `step`.
+        """Return the images, crops and flips of the batch of `step`.
 
         Returns:
           int32 [batch_size, 8]: index, top, left and flip of domain a, then of domain
-          b. The index is in [0, num_a) or [0, num_b); top and left, in [0, DRAWS), say
-          where to cut as transforms.crop does, uniformly whatever the image's size;
-          flip is 0 or 1.
+          b. The index is in [0, num_a) or [0, num_b). Top and left, in [0, DRAWS), are
+          where to crop, as arguments of `transforms.crop_and_flip`. Flip is 0 or 1.
         """
         examples = np.empty((self.batch_size, 8), np.int32)
         order = Plan(self.num_examples, self.batch_size, self.seed)
@@ -155,13 +165,14 @@ class PairPlan(NamedTuple):
 def calls(plan: Plan | PairPlan, size: int, start: int, stop: int) -> Iterator[range]:
     """Yield the steps of each call of the compiled function, from `start` to `stop`.
 
-    A call has `size` steps, or one where those would cross a multiple of it or mix
-    steps of different numbers of critic steps.
+    A call has `size` steps and begins at a multiple of `size`. Where that is not
+    possible, it has one step: up to the next multiple, at the end, and where the steps
+    differ in their number of critic steps.
     """
     step = start
     while step < stop:
         call = range(step, step + size)
-        whole = step % size == 0 and call.stop <= stop
-        alike = whole and len({plan.critic_steps(s) for s in call}) == 1
-        yield call if alike else range(step, step + 1)
-        step += size if alike else 1
+        fits = step % size == 0 and call.stop <= stop
+        fits = fits and len({plan.critic_steps(s) for s in call}) == 1
+        yield call if fits else range(step, step + 1)
+        step += size if fits else 1

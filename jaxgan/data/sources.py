@@ -1,4 +1,4 @@
-"""Sets of examples: what a source is, sources in memory, and the held-out split."""
+"""Sources of examples: random access to a set, in memory or read when asked for."""
 
 import os
 import sys
@@ -13,29 +13,29 @@ from jaxgan.errors import UserError
 
 Example = dict[str, Any]
 
-# Examples that a thread reads before it asks for more work.
-CHUNK = 64
-# Examples that cannot be read, of which an error gives the reasons.
-ERRORS = 5
+# Number of examples that a thread reads before it asks for more work.
+CHUNK_EXAMPLES = 64
+# An error message gives the reasons of this many of the examples that cannot be read.
+ERRORS_SHOWN = 5
 
 
 class Source(Protocol):
-    """Random access to examples."""
+    """A set of examples with random access: `len(source)` and `source[index]`."""
 
     def __len__(self) -> int:
         """Return the number of examples."""
 
     def __getitem__(self, index: int) -> Example:
-        """Return {'image': one example's array, 'label': np.int32, 0 if none}."""
+        """Return {'image': array of one example, 'label': np.int32, 0 if none}."""
 
 
 class Dataset(NamedTuple):
-    """A set of examples in two parts that share nothing.
+    """A data set in two parts that have no example in common.
 
     Attributes:
       train: the examples to train on.
-      heldout: examples never trained on.
-      shape: of one example: (h, w, 1) or (h, w, 3) for images, (2,) for points.
+      heldout: the examples that are never trained on.
+      shape: shape of one example: (h, w, 1) or (h, w, 3) for images, (2,) for points.
       num_classes: labels are in [0, num_classes); 0 when no labels were asked for.
       dtype: uint8 for images in [0, 255], float32 for points.
     """
@@ -47,12 +47,27 @@ class Dataset(NamedTuple):
     dtype: np.dtype
 
 
+class Parts(NamedTuple):
+    """What the loader of a format returns: a data set that may have no held-out part.
+
+    Attributes:
+      heldout: the format's own held-out examples; None if it has none.
+      train, shape, num_classes, dtype: as in `Dataset`.
+    """
+
+    train: Source
+    heldout: Source | None
+    shape: tuple[int, ...]
+    num_classes: int
+    dtype: np.dtype = np.dtype(np.uint8)
+
+
 class ArraySource:
-    """Examples in memory.
+    """Examples in memory, in one array.
 
     Args:
       images: [n, *shape].
-      labels: integers [n], or None.
+      labels: integers [n]; None makes all labels 0.
     """
 
     def __init__(self, images: np.ndarray, labels: np.ndarray | None = None):
@@ -76,7 +91,7 @@ class ArraySource:
 
 
 class Subset:
-    """Those examples of a source that `indices` names, in that order."""
+    """The examples of a source at `indices`, in that order."""
 
     def __init__(self, source: Source, indices: Sequence[int] | np.ndarray):
         self.source, self.indices = source, indices
@@ -88,11 +103,14 @@ class Subset:
         return self.source[int(self.indices[index])]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Example]:
-        return read(self.source, [int(self.indices[index]) for index in indices])
+        """Return several examples at once."""
+        return read_examples(
+            self.source, [int(self.indices[index]) for index in indices]
+        )
 
 
 class Chained:
-    """The examples of several sources, one source after another."""
+    """The examples of several sources, joined one source after another."""
 
     def __init__(self, parts: Sequence[Source]):
         self.parts = parts
@@ -108,27 +126,36 @@ class Chained:
         raise IndexError(index)
 
 
-def read(source: Source, indices: Sequence[int]) -> list[Example]:
-    """Read several examples, at once where the source has `__getitems__`."""
-    at_once = getattr(source, "__getitems__", None)
-    return at_once(indices) if at_once else [source[index] for index in indices]
+def read_examples(source: Source, indices: Sequence[int]) -> list[Example]:
+    """Read several examples, with one call if the source has `__getitems__`."""
+    read_several = getattr(source, "__getitems__", None)
+    if read_several:
+        return read_several(indices)
+    return [source[index] for index in indices]
 
 
-def stamps(paths: Iterable[str | os.PathLike]) -> Iterator[tuple[str, int, int]]:
-    """Yield the real path, size and time of change of each file."""
+def file_versions(paths: Iterable[str | os.PathLike]) -> Iterator[tuple[str, int, int]]:
+    """Yield (real path, size in bytes, time of last change in ns) of each file."""
     for path in paths:
         status = os.stat(path)
         yield os.path.realpath(path), status.st_size, status.st_mtime_ns
 
 
 def split_indices(count: int, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Split off the last 10 % of a fixed permutation: (training, held-out) indices.
+    """Split the examples of a set that comes without a test split.
 
-    For sets that come without a test split. The permutation depends on the number of
-    examples alone, so that a run with another seed holds out the same ones.
+    The last 10 % of a permutation are held out. The permutation depends only on the
+    number of examples, so runs with different seeds hold out the same examples.
+
+    Args:
+      count: number of examples.
+      name: names the set in the error message.
+
+    Returns:
+      indices of the training examples, indices of the held-out ones.
 
     Raises:
-      UserError: a set of one example, which leaves none for one of the parts.
+      UserError: the set has one example; each part needs one.
     """
     if count < 2:
         raise UserError(f"{name}: 1 example: 2 are needed, one of them held out")
@@ -137,20 +164,20 @@ def split_indices(count: int, name: str) -> tuple[np.ndarray, np.ndarray]:
     return order[:num_train], order[num_train:]
 
 
-def split(source: Source, name: str) -> tuple[Source, Source]:
-    """Split the source called `name` by `split_indices`: (training, held-out set)."""
+def split_off_heldout(source: Source, name: str) -> tuple[Source, Source]:
+    """Return the training and the held-out part of a source; see `split_indices`."""
     train, heldout = split_indices(len(source), name)
-    return _take(source, train), _take(source, heldout)
+    return _select(source, train), _select(source, heldout)
 
 
-def _take(source: Source, indices: np.ndarray) -> Source:
+def _select(source: Source, indices: np.ndarray) -> Source:
     if isinstance(source, ArraySource):
         return ArraySource(source.images[indices], source.labels[indices])
     return Subset(source, indices)
 
 
-def in_memory(source: Source, shape: tuple[int, ...], name: str) -> ArraySource:
-    """Decode all uint8 images [*shape] of a source: see `read_all`."""
+def read_into_memory(source: Source, shape: tuple[int, ...], name: str) -> ArraySource:
+    """Decode all uint8 images [*shape] of a source into one array; see `read_all`."""
     images = np.empty((len(source), *shape), np.uint8)
     labels = np.empty(len(source), np.int32)
 
@@ -162,40 +189,48 @@ def in_memory(source: Source, shape: tuple[int, ...], name: str) -> ArraySource:
 
 
 def read_all(source: Source, store: Callable[[int, Example], None], name: str) -> None:
-    """Call store(index, example) for all examples, with a thread for each core.
+    """Read all examples with one thread per core, and call store(index, example).
 
-    A bar shows the progress where tqdm is installed and stderr is a terminal.
+    A bar shows the progress if tqdm is installed and stderr is a terminal.
+
+    Args:
+      source: the examples.
+      store: called from several threads, in any order.
+      name: names the source in the progress bar.
 
     Raises:
-      UserError: examples that cannot be read: how many, and the first of them.
+      UserError: some examples cannot be read; the message gives their number and the
+        reasons of the first ERRORS_SHOWN.
     """
     errors: dict[int, UserError] = {}
-    at_once = getattr(source, "__getitems__", None)
+    read_several = getattr(source, "__getitems__", None)
 
-    def visit(first: int) -> None:
-        indices = range(first, min(first + CHUNK, len(source)))
+    def read_chunk(first: int) -> None:
+        indices = range(first, min(first + CHUNK_EXAMPLES, len(source)))
         examples: dict[int, Example] = {}
-        if at_once:
-            with suppress(UserError):  # then one at a time, to find all that fail
-                examples = dict(zip(indices, at_once(indices), strict=True))
+        if read_several:
+            # After an error the examples are read one by one, to find all that fail.
+            with suppress(UserError):
+                examples = dict(zip(indices, read_several(indices), strict=True))
         for index in indices:
             try:
                 store(index, examples.get(index) or source[index])
             except UserError as error:
                 errors[index] = error
 
-    chunks = range(0, len(source), CHUNK)
+    chunks = range(0, len(source), CHUNK_EXAMPLES)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in _progress(pool.map(visit, chunks), len(chunks), f"reading {name}"):
+        done = pool.map(read_chunk, chunks)
+        for _ in _with_progress_bar(done, len(chunks), f"reading {name}"):
             pass
     if errors:
-        first = [str(errors[index]) for index in sorted(errors)[:ERRORS]]
+        first = [str(errors[index]) for index in sorted(errors)[:ERRORS_SHOWN]]
         count = f"{len(errors)} of {len(source)} images: " if len(errors) > 1 else ""
-        more = "; ..." if len(errors) > ERRORS else ""
+        more = "; ..." if len(errors) > ERRORS_SHOWN else ""
         raise UserError(count + "; ".join(first) + more)
 
 
-def _progress(done: Iterator[None], total: int, title: str) -> Iterable[None]:
+def _with_progress_bar(done: Iterator[None], total: int, title: str) -> Iterable[None]:
     if not sys.stderr.isatty():
         return done
     try:

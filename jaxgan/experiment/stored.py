@@ -18,7 +18,7 @@ def load(workdir: str | Path) -> Experiment:
     Raises:
         UserError: there is no config, or an unusable one.
     """
-    path = buckets.path(os.fspath(workdir)) / "config.json"
+    path = buckets.to_path(os.fspath(workdir)) / "config.json"
     try:
         config = json.loads(path.read_text())
     except FileNotFoundError as error:

@@ -1,1 +1,1 @@
-"""Files here and in buckets: paths, pictures, images of any kind."""
+"""Files on this machine and in buckets: paths, image files of any kind, pictures."""

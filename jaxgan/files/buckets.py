@@ -1,6 +1,7 @@
-"""Files in Google Cloud Storage, named gs://BUCKET/PATH, beside those on this machine.
+"""Reading from Google Cloud Storage: paths named gs://BUCKET/PATH, next to local ones.
 
-What it takes is imported where it is used: without a gs:// path it is not needed.
+`storage` builds on this module and adds writing. gcsfs, fsspec and etils are imported
+inside the functions, because they are needed only for gs:// paths.
 """
 
 import functools
@@ -15,10 +16,11 @@ from typing import Any
 from jaxgan.errors import UserError
 
 PREFIX = "gs://"
-# How long a bucket may take to answer at first. gcsfs itself gives up after 48 s or
-# more, at each request anew; the answer takes less than one.
-SECONDS = 20
-# Or else epath, which finds out once, would import TensorFlow where it is installed.
+# How long `check_access` waits for a bucket's first answer. The answer usually takes
+# less than one second; gcsfs itself gives up only after 48 s or more, at each request.
+ANSWER_SECONDS = 20
+# epath decides once, when it is imported, whether to use TensorFlow. Without this
+# variable it would import TensorFlow wherever that is installed.
 os.environ.setdefault("EPATH_USE_TF", "false")
 
 
@@ -27,10 +29,11 @@ def is_remote(path: str | os.PathLike) -> bool:
     return os.fspath(path).startswith(PREFIX)
 
 
-def path(text: str) -> Any:
-    """Return the path to work with: epath's for gs://, or else pathlib's.
+def to_path(text: str) -> Any:
+    """Return an `epath.Path` for a gs:// path, and a `pathlib.Path` for a local one.
 
-    Of epath's, `rglob`, `absolute` and `resolve` do not work.
+    The two have the same methods, but `rglob`, `absolute` and `resolve` of an
+    `epath.Path` do not work.
     """
     if not is_remote(text):
         return pathlib.Path(text)
@@ -40,29 +43,32 @@ def path(text: str) -> Any:
 
 
 @functools.cache
-def prepare() -> None:
-    """Have this process see gs:// paths as they are; before the first use of one."""
+def configure_clients() -> None:
+    """Turn off the clients' caches and tracebacks, before a gs:// path is first used.
+
+    Only the first call does anything.
+    """
     import fsspec
 
-    # Listings are kept for ever by default: files that another process, or TensorStore
-    # in this one, writes later would not be found.
+    # By default listings are cached for ever: files that another process, or
+    # TensorStore in this process, writes later would not be found.
     fsspec.config.conf.setdefault("gcs", {})["use_listings_cache"] = False
-    # They write tracebacks of errors that are told here in one line.
+    # These loggers write tracebacks of errors that `check_access` tells in one line.
     for name in ("gcsfs", "google.auth", "fsspec"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def check(path: str, field: str) -> None:
-    """Find out that a gs:// path can be used, before anything slow is done.
+def check_access(path: str, field: str) -> None:
+    """Check that the bucket of a gs:// path can be read, before anything slow is done.
 
     Args:
-      path: gs://BUCKET or gs://BUCKET/PATH, of which the bucket is asked; nothing is
-        done about a local one.
-      field: what the user calls it, such as 'data.dir'.
+      path: gs://BUCKET or gs://BUCKET/PATH; only the bucket is asked for. A local path
+        is not checked.
+      field: the name of the config field or flag, such as 'data.dir', for the message.
 
     Raises:
-      UserError: gcsfs is not installed, there is no such bucket, or no access to it, or
-        no answer in SECONDS.
+      UserError: gcsfs is not installed, the bucket does not exist, access is denied, or
+        no answer comes within ANSWER_SECONDS.
     """
     if not is_remote(path):
         return
@@ -74,30 +80,33 @@ def check(path: str, field: str) -> None:
     bucket = path.removeprefix(PREFIX).partition("/")[0]
     if not bucket:
         raise UserError(f"{field} = {path}: gs://BUCKET/PATH expected")
-    prepare()
+    configure_clients()
     problems: list[Exception] = []
 
-    def ask() -> None:
+    def list_one() -> None:
         try:
-            _files().ls(bucket, max_results=1)
-        except Exception as error:  # of gcsfs, google.auth, aiohttp and requests
+            _file_system().ls(bucket, max_results=1)
+        except Exception as error:  # gcsfs, google.auth, aiohttp or requests raise it
             problems.append(error)
 
-    # Not in a pool: what does not answer must not keep the process from ending.
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(SECONDS)
-    if asking.is_alive():
+    # A daemon thread, not a pool: a request that gets no answer must not keep the
+    # process from ending.
+    thread = threading.Thread(target=list_one, daemon=True)
+    thread.start()
+    thread.join(ANSWER_SECONDS)
+    if thread.is_alive():
         raise UserError(
-            f"{field} = {path}: no answer from Google Cloud Storage in {SECONDS} s; "
-            "is there a network?"
+            f"{field} = {path}: no answer from Google Cloud Storage in "
+            f"{ANSWER_SECONDS} s; is there a network?"
         )
     if problems:
-        raise UserError(f"{field} = {path}: {reason(problems[0])}") from problems[0]
+        raise UserError(
+            f"{field} = {path}: {describe_error(problems[0])}"
+        ) from problems[0]
 
 
-def reason(error: Exception) -> str:
-    """Return in a line what the client of a bucket raised."""
+def describe_error(error: Exception) -> str:
+    """Describe in one line an error that a bucket's client raised."""
     if isinstance(error, FileNotFoundError):
         return "no such bucket"
     line = " ".join(str(error).split()) or type(error).__name__
@@ -106,18 +115,18 @@ def reason(error: Exception) -> str:
     return line
 
 
-def files(folder: str) -> dict[str, tuple[int, str]]:
-    """Return all objects below a gs:// folder, however deep.
+def list_objects(folder: str) -> dict[str, tuple[int, str]]:
+    """List all objects below a gs:// folder and its subfolders.
 
     Returns:
-      {'gs://BUCKET/...': (size, generation)}: each time that an object is written it
-      has another generation.
+      {'gs://BUCKET/...': (size in bytes, generation)}. An object gets a new generation
+      each time that it is written.
 
     Raises:
-      UserError: they cannot be listed.
+      UserError: the folder cannot be listed.
     """
     try:
-        found = _files().find(folder, detail=True)
+        found = _file_system().find(folder, detail=True)
     except Exception as error:
         raise _unreadable(folder, error) from error
     return {
@@ -126,35 +135,38 @@ def files(folder: str) -> dict[str, tuple[int, str]]:
     }
 
 
-def read(path: str | os.PathLike) -> bytes:
-    """Return the content of an object, at one request.
+def read_object(path: str | os.PathLike) -> bytes:
+    """Return the content of an object, read with one request.
 
     Raises:
-      UserError: it cannot be read.
+      UserError: the object cannot be read.
     """
     try:
-        return _files().cat_file(os.fspath(path))
+        return _file_system().cat_file(os.fspath(path))
     except Exception as error:
         raise _unreadable(os.fspath(path), error) from error
 
 
-def opened(path: str) -> str | io.BytesIO:
-    """Return what a reader of files can open: a local path, or an object's content.
+def path_or_content(path: str) -> str | io.BytesIO:
+    """Return a local path as it is, and the content of an object as a stream.
+
+    `PIL.Image.open` takes either of them.
 
     Raises:
-      UserError: as `read` does.
+      UserError: the object cannot be read.
     """
-    return io.BytesIO(read(path)) if is_remote(path) else path
+    return io.BytesIO(read_object(path)) if is_remote(path) else path
 
 
 def _unreadable(path: str, error: Exception) -> UserError:
     missing = isinstance(error, FileNotFoundError)
-    reason = "no such file" if missing else " ".join(str(error).split())
-    return UserError(f"{path}: cannot be read: {reason or type(error).__name__}")
+    line = "no such file" if missing else " ".join(str(error).split())
+    return UserError(f"{path}: cannot be read: {line or type(error).__name__}")
 
 
-def _files():
+def _file_system() -> Any:
     import fsspec
 
-    # As epath asks for it: the same object, which asks for credentials once.
+    # With the same argument as epath, so that fsspec returns the same object and
+    # credentials are asked for once.
     return fsspec.filesystem("gcs", finalize_on_close=True)

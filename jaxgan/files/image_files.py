@@ -1,8 +1,8 @@
-"""Image files at their full depth: 8 or 16 bits, gray or RGB, read and written back.
+"""Image files at their full depth: 8 or 16 bits, gray or RGB, read and written.
 
 PIL reads most of them. It has no 16-bit colour and cuts it down to 8 bits, so PNG and
-TIFF files of 16 bits are read by imagecodecs and tifffile, which are kept up with the
-formats, need nothing but numpy, and do not clash with an OpenCV that is there already.
+TIFF files of 16 bits are read by imagecodecs and tifffile. These two are maintained,
+need only numpy, and do not clash with an OpenCV that is already installed.
 """
 
 import io
@@ -17,26 +17,25 @@ from PIL import Image, ImageOps
 
 from jaxgan.errors import UserError
 
-ENDINGS = (
-    ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff",
-    ".webp",
-)  # fmt: skip
-# Those whose files are written as they came; every other becomes PNG, because writing
-# JPEG or WebP again would lose more.
-KEPT_ENDINGS = (".bmp", ".png", ".tif", ".tiff")
+# Endings of the formats that `write` can write. A translation of an image in another
+# format becomes PNG, because writing JPEG or WebP again would lose more.
+WRITABLE_ENDINGS = (".bmp", ".png", ".tif", ".tiff")
 
-ORIENTATION, BITS_PER_SAMPLE = 274, 258  # numbers of tags, in EXIF and in TIFF
-# TIFF, section 18 of its specification: the colours are multiplied by alpha already.
+ORIENTATION, BITS_PER_SAMPLE = 274, 258  # tag numbers, of EXIF and of TIFF
+# A value of TIFF's tag ExtraSamples (TIFF 6.0, section 18): the colours are already
+# multiplied by alpha.
 PREMULTIPLIED = 1
 
 
 class Picture(NamedTuple):
-    """What a file shows.
+    """The content of an image file.
 
     Attributes:
         pixels: uint8 or uint16 [h, w, 1 | 3], upright.
-        profile: the ICC profile that says which colours the pixels mean, if any.
-        notes: what of the file is not in the pixels, for the user to know.
+        profile: the ICC profile, which says what colours the pixels mean; None if the
+            file has none.
+        notes: what the user should know about the file and does not see in the pixels,
+            such as frames that were left out.
     """
 
     pixels: np.ndarray
@@ -45,34 +44,37 @@ class Picture(NamedTuple):
 
 
 def read(path: Path) -> Picture:
-    """Read an image file of any kind, upright as its orientation tag says.
+    """Read an image file of any kind, turned upright as its orientation tag says.
 
-    (Training does not look at that tag, but a translation is to be looked at beside
-    its image.) Palettes become RGB, one bit becomes eight, transparent images are laid
-    on white as in training, and of several frames the first is taken.
+    (Training ignores that tag. A translation follows it, because people look at the
+    translation next to the image.) Palettes become RGB, one bit becomes eight,
+    transparent images are laid on white as in training, and of several frames only the
+    first is read.
 
     Raises:
-        UserError: the file is no image, damaged, cut short, or has pixels that are
-            neither of 8 nor of 16 bits; with its name.
+        UserError: the file is not an image, is damaged or cut short, or its pixels have
+            neither 8 nor 16 bits. The message names the file.
     """
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             notes = []
-            # In a JPEG, more frames are previews of the first.
+            # The further frames of a JPEG (MPO) are previews of the first.
             if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
                 notes.append("the first frame of several is taken")
-            if _is_deep(image):
-                turn = image.getexif().get(ORIENTATION, 1)
-                found, premultiplied = _deep(path, image.format)
-                pixels, opaque = _on_white(upright(found, turn), premultiplied)
+            if _has_16_bits(image):
+                orientation = image.getexif().get(ORIENTATION, 1)
+                found, premultiplied = _read_16_bits(path, image.format)
+                pixels, opaque = _lay_on_white(
+                    turn_upright(found, orientation), premultiplied
+                )
             else:
                 image.load()
-                pixels, opaque = _on_white(
-                    _plain(ImageOps.exif_transpose(image), image.format)
+                pixels, opaque = _lay_on_white(
+                    _pixels_of_pil(ImageOps.exif_transpose(image), image.format)
                 )
             if not opaque:
                 notes.append("transparent parts are laid on white")
-            # A profile of inks says nothing about the RGB that they are turned into.
+            # A profile of CMYK inks does not describe the RGB that they become.
             profile = None if image.mode == "CMYK" else image.info.get("icc_profile")
             return Picture(pixels, profile, tuple(notes))
     except Exception as error:  # PIL raises a great many kinds
@@ -80,8 +82,8 @@ def read(path: Path) -> Picture:
         raise UserError(f"{path}: not a readable image ({reason})") from error
 
 
-def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Return pixels [h, w, c] turned and mirrored as an orientation tag asks."""
+def turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn and mirror pixels [h, w, c] as the EXIF orientation tag, 1 to 8, asks."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     rows = -1 if orientation in (3, 4, 7, 8) else 1
@@ -90,10 +92,10 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def with_channels(picture: Picture, channels: int) -> Picture:
-    """Return the picture as gray (1 channel) or RGB (3).
+    """Return the picture as gray (1 channel) or RGB (3 channels).
 
-    Gray is ITU-R 601's luma in the same integers as PIL's, at both depths. A profile
-    describes the channels that it came with, so that it is dropped with them.
+    Gray is the luma of ITU-R 601, with the same integer weights as PIL's at both
+    depths. A profile describes the original channels, so a conversion drops it.
     """
     pixels = picture.pixels
     if pixels.shape[-1] == channels:
@@ -114,7 +116,8 @@ def to_floats(pixels: np.ndarray) -> np.ndarray:
 def to_pixels(floats: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return floats in [-1, 1] as uint8 or uint16, rounded to the nearest level.
 
-    Upstream truncates (util.py, tensor2im), which darkens by half a level on average.
+    The official code truncates instead (junyanz/pytorch-CycleGAN-and-pix2pix,
+    util/util.py, tensor2im), which darkens images by half a level on average.
     """
     largest = np.iinfo(dtype).max
     levels = np.rint((np.asarray(floats, np.float64) + 1) * (largest / 2))
@@ -122,15 +125,16 @@ def to_pixels(floats: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def write(path: Path, picture: Picture) -> None:
-    """Write a picture in the format of the path's ending, one of KEPT_ENDINGS.
+    """Write a picture in the format of the path's ending, one of WRITABLE_ENDINGS.
 
-    The file appears when it is whole, and replaces another one at once.
+    The file appears only when it is complete, and then replaces an older one at once.
 
     Raises:
-        UserError: 16 bits asked of a format that has not got them.
+        UserError: the picture has 16 bits, and the format does not.
     """
-    data = _encoded(picture, path)
-    # A dot hides it from the next run, should this one be killed here.
+    data = _encode(picture, path)
+    # The leading dot makes the next run pass the file over, should this process be
+    # killed here.
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_bytes(data)
@@ -139,7 +143,7 @@ def write(path: Path, picture: Picture) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _encoded(picture: Picture, path: Path) -> bytes:
+def _encode(picture: Picture, path: Path) -> bytes:
     """Return the bytes of a file in the format of the path's ending."""
     pixels, profile, _ = picture
     ending = path.suffix.lower()
@@ -157,47 +161,50 @@ def _encoded(picture: Picture, path: Path) -> bytes:
             metadata=None,
         )
     elif pixels.dtype == np.uint8:
-        form = ending[1:].upper()
-        Image.fromarray(plain).save(buffer, form, icc_profile=profile)
+        Image.fromarray(plain).save(buffer, ending[1:].upper(), icc_profile=profile)
     elif ending == ".png":
         import imagecodecs
 
-        return _with_profile(bytes(imagecodecs.png_encode(plain)), profile)
+        return _insert_profile(bytes(imagecodecs.png_encode(plain)), profile)
     else:
         raise UserError(f"{path}: 16 bits need a name that ends in .png or .tif")
     return buffer.getvalue()
 
 
-def _with_profile(png: bytes, profile: bytes | None) -> bytes:
-    """Return a PNG file with an ICC profile (PNG specification, 11.3.3.3)."""
+def _insert_profile(png: bytes, profile: bytes | None) -> bytes:
+    """Insert an ICC profile into a PNG file (PNG specification, 11.3.3.3)."""
     if profile is None:
         return png
     chunk = b"iCCP" + b"ICC profile\0\0" + zlib.compress(profile)
-    whole = (len(chunk) - 4).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4)
-    after_header = 8 + 25
-    return png[:after_header] + whole + png[after_header:]
+    chunk = (len(chunk) - 4).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4)
+    after_header = 8 + 25  # bytes of the signature and of the chunk IHDR
+    return png[:after_header] + chunk + png[after_header:]
 
 
-def _is_deep(image: Image.Image) -> bool:
-    """Return whether a file has 16 bits a channel that PIL would not keep."""
+def _has_16_bits(image: Image.Image) -> bool:
+    """Return whether a file has 16 bits per channel that PIL would not keep."""
     if image.format == "TIFF":
         return 16 in image.tag_v2.get(BITS_PER_SAMPLE, ())  # type: ignore[attr-defined]
     tiles = image.tile  # type: ignore[attr-defined]
-    how = tiles[0].args if tiles else ""
-    return ";16" in str(how) if image.format == "PNG" else how == ("RGB", 65535)
+    # PIL's arguments for its decoder: the raw mode of a PNG, mode and maximum of a PPM.
+    arguments = tiles[0].args if tiles else ""
+    if image.format == "PNG":
+        return ";16" in str(arguments)
+    return arguments == ("RGB", 65535)
 
 
-def _deep(path: Path, form: str | None) -> tuple[np.ndarray, bool]:
-    """Return uint16 [h, w, 1 | 2 | 3 | 4] of a 16-bit file, the even ones with alpha.
+def _read_16_bits(path: Path, file_format: str | None) -> tuple[np.ndarray, bool]:
+    """Read a 16-bit file as uint16 [h, w, 1 | 2 | 3 | 4].
 
-    And whether the colours are multiplied by alpha already.
+    Two and four channels include alpha. The second value returned says whether the
+    colours are already multiplied by alpha.
     """
-    if form == "PNG":
+    if file_format == "PNG":
         import imagecodecs
 
         pixels = imagecodecs.png_decode(path.read_bytes())
         return pixels.reshape(*pixels.shape[:2], -1), False
-    if form != "TIFF":
+    if file_format != "TIFF":
         raise ValueError("16-bit colour is taken as PNG or TIFF")
     import tifffile
 
@@ -205,7 +212,7 @@ def _deep(path: Path, form: str | None) -> tuple[np.ndarray, bool]:
         page: Any = file.pages.first
         pixels = page.asarray()
         kind, extra = page.photometric.name, page.extrasamples
-        if page.axes[0] == "S":  # channel after channel in the file
+        if page.axes[0] == "S":  # the file stores channel after channel
             pixels = np.moveaxis(pixels, 0, -1)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     colours = {"MINISWHITE": 1, "MINISBLACK": 1, "RGB": 3}.get(kind, 0)
@@ -214,15 +221,15 @@ def _deep(path: Path, form: str | None) -> tuple[np.ndarray, bool]:
         raise ValueError(f"{found}; gray or RGB of 8 or 16 bits expected")
     if kind == "MINISWHITE":
         pixels[..., 0] = 65535 - pixels[..., 0]
-    if extra and not extra[0]:  # unspecified, and so not transparency
+    if extra and not extra[0]:  # a channel of unspecified meaning is not alpha
         pixels = pixels[..., :colours]
     return pixels, extra[:1] == (PREMULTIPLIED,)
 
 
-def _plain(image: Image.Image, form: str | None) -> np.ndarray:
-    """Return what PIL has read, [h, w, 1 | 2 | 3 | 4], the even ones with alpha."""
+def _pixels_of_pil(image: Image.Image, file_format: str | None) -> np.ndarray:
+    """Return PIL's image as [h, w, 1 | 2 | 3 | 4]; two and four include alpha."""
     pixels = np.asarray(image)
-    if image.mode == "I" and form == "PPM":
+    if image.mode == "I" and file_format == "PPM":
         return pixels.astype(np.uint16)[..., None]
     if image.mode[0] in "IF":
         raise ValueError(f"pixels of type {pixels.dtype}; 8 or 16 bits expected")
@@ -234,10 +241,13 @@ def _plain(image: Image.Image, form: str | None) -> np.ndarray:
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
-def _on_white(
+def _lay_on_white(
     pixels: np.ndarray, premultiplied: bool = False
 ) -> tuple[np.ndarray, bool]:
-    """Lay [h, w, 2 | 4] on white; returns [h, w, 1 | 3], and whether all was opaque."""
+    """Lay pixels with alpha, [h, w, 2 | 4], on white; [h, w, 1 | 3] stay as they are.
+
+    Returns [h, w, 1 | 3], and whether all pixels were opaque.
+    """
     if pixels.shape[-1] % 2:
         return pixels, True
     white = int(np.iinfo(pixels.dtype).max)

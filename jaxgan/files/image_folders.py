@@ -1,4 +1,4 @@
-"""Which image files a folder holds, and under which names their translations go."""
+"""Folders of image files: which files are images, and how translations are named."""
 
 import itertools
 import os
@@ -7,19 +7,64 @@ from pathlib import Path
 from typing import NoReturn
 
 from jaxgan.errors import UserError
-from jaxgan.files.image_files import ENDINGS, KEPT_ENDINGS
+from jaxgan.files.image_files import WRITABLE_ENDINGS
+
+# Files with other endings are not taken for images; upper and lower case are the same.
+IMAGE_ENDINGS = (
+    ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff",
+    ".webp",
+)  # fmt: skip
 
 
-def targets(given: Path, output: Path, say: Callable[[str], None]) -> dict[Path, Path]:
+def has_image_ending(name: str) -> bool:
+    """Return whether a file's name ends like an image's."""
+    return name.lower().endswith(IMAGE_ENDINGS)
+
+
+def walk_files(
+    root: Path,
+    enter: Callable[[Path], bool] = lambda folder: True,
+    onerror: Callable[[OSError], None] | None = None,
+) -> Iterator[Path]:
+    """Yield all files in a folder and its subfolders, without the hidden ones.
+
+    Files and folders whose name begins with a dot are hidden. Links to folders are
+    followed. The order of the files is that of the file system.
+
+    Args:
+        root: the folder.
+        enter: called for each subfolder, those of one folder in the order of their
+            names; subfolders for which it returns False are left out.
+        onerror: called when a folder cannot be listed; without it, such a folder counts
+            as empty.
+    """
+    for folder, subfolders, names in os.walk(root, onerror=onerror, followlinks=True):
+        subfolders[:] = [
+            name
+            for name in sorted(subfolders)
+            if name[0] != "." and enter(Path(folder, name))
+        ]
+        yield from (Path(folder, name) for name in names if name[0] != ".")
+
+
+def translation_files(
+    given: Path, output: Path, say: Callable[[str], None]
+) -> dict[Path, Path]:
     """Return {image file: file of its translation}, sorted by the image's path.
 
-    `given` is a file, or a folder with all its subfolders, whose relative paths are
-    kept. Passed over are hidden files and folders, the output folder where it lies in
-    the input, and files that are not named like images, which is said.
+    Hidden files and folders are left out, and so is the output folder if it lies inside
+    the input folder. Files whose names do not end like an image's are left out as well,
+    and `say` is called with their number.
+
+    Args:
+        given: an image file; or a folder, searched with all its subfolders, whose
+            relative paths the translations keep.
+        output: the folder for the translations.
+        say: prints a line for the user.
 
     Raises:
-        UserError: no such file or folder, no images in it, an output that is a file,
-            or a translation that would take the place of an input or of a folder.
+        UserError: `given` does not exist or has no images, `output` is a file, or a
+            translation would overwrite an input image or have the path of a folder.
     """
     if not given.exists():
         raise UserError(f"--input = {given}: no such file or folder")
@@ -31,84 +76,81 @@ def targets(given: Path, output: Path, say: Callable[[str], None]) -> dict[Path,
             f"--output = {output}: is the input's own folder; must be another one, so "
             "that no image is overwritten"
         )
-    paths = _find(given, output.resolve(), say) if given.is_dir() else [given]
-    names = named([path.relative_to(root) for path in paths])
-    found = {path: output / names[path.relative_to(root)] for path in paths}
-    inputs = {_same(path.resolve()) for path in paths}
-    for target in found.values():
-        if target.is_dir():
-            raise UserError(f"--output = {output}: {target} is a folder, no image")
-        if _same(target.resolve()) in inputs:
+    paths = _find_images(given, output.resolve(), say) if given.is_dir() else [given]
+    names = translation_names([path.relative_to(root) for path in paths])
+    files = {path: output / names[path.relative_to(root)] for path in paths}
+    inputs = {_ignore_case(path.resolve()) for path in paths}
+    for translation in files.values():
+        if translation.is_dir():
+            raise UserError(f"--output = {output}: {translation} is a folder, no image")
+        if _ignore_case(translation.resolve()) in inputs:
             raise UserError(
-                f"--output = {output}: {target} is an image of the input, and would be "
-                "overwritten; choose another folder"
+                f"--output = {output}: {translation} is an image of the input, and "
+                "would be overwritten; choose another folder"
             )
-    return found
+    return files
 
 
-def named(paths: Sequence[Path]) -> dict[Path, Path]:
-    """Return {image: its translation's name}, no two the same, sorted by the images.
+def translation_names(paths: Sequence[Path]) -> dict[Path, Path]:
+    """Return {image: name of its translation}, sorted by the images.
 
-    An image keeps its name where its format is written, and becomes .png otherwise.
-    Where that name is another's, .png follows the whole name: a.png and a.jpg become
-    a.png and a.jpg.png. Names that differ by case alone are the same in some file
-    systems, and count as such.
+    An image whose format can be written keeps its name; other images get the ending
+    .png. If that name is already taken, .png follows the complete name: a.png and a.jpg
+    become a.png and a.jpg.png. Some file systems ignore case, so names that differ only
+    by case count as the same.
     """
     names: dict[Path, Path] = {}
     taken = set()
-    for path in sorted(paths, key=lambda p: (not _is_kept(p), p)):
-        names[path] = next(n for n in _candidates(path) if _same(n) not in taken)
-        taken.add(_same(names[path]))
+    for path in sorted(paths, key=lambda p: (not _keeps_format(p), p)):
+        names[path] = next(n for n in _candidates(path) if _ignore_case(n) not in taken)
+        taken.add(_ignore_case(names[path]))
     return {path: names[path] for path in sorted(names)}
 
 
 def _candidates(path: Path) -> Iterator[Path]:
-    yield path if _is_kept(path) else path.with_suffix(".png")
+    yield path if _keeps_format(path) else path.with_suffix(".png")
     yield path.with_name(f"{path.name}.png")
     for number in itertools.count(2):
         yield path.with_name(f"{path.name}.{number}.png")
 
 
-def _is_kept(path: Path) -> bool:
-    return path.suffix.lower() in KEPT_ENDINGS
+def _keeps_format(path: Path) -> bool:
+    return path.suffix.lower() in WRITABLE_ENDINGS
 
 
-def _same(path: Path) -> str:
-    """Return what is equal for paths that may name one file."""
+def _ignore_case(path: Path) -> str:
+    """Return a string that is equal for all paths that may name the same file."""
     return str(path).casefold()
 
 
-def _find(root: Path, output: Path, say: Callable[[str], None]) -> list[Path]:
-    """Return the images in a folder and its subfolders, links to folders included."""
-    found: list[Path] = []
-    other: list[Path] = []
-    seen = {output, root.resolve()}
-    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_refuse):
-        shown = [name for name in subfolders if name[0] != "."]
-        subfolders.clear()
-        for name in sorted(shown):
-            # A link may lead back to a folder above it.
-            place = Path(folder, name).resolve()
-            if place not in seen:
-                seen.add(place)
-                subfolders.append(name)
-        for name in names:
-            if name[0] != ".":
-                kind = found if name.lower().endswith(ENDINGS) else other
-                kind.append(Path(folder, name))
-    if not found:
+def _find_images(root: Path, output: Path, say: Callable[[str], None]) -> list[Path]:
+    """Return the images in a folder and its subfolders, without the output folder."""
+    visited = {output, root.resolve()}
+
+    def enter(folder: Path) -> bool:
+        place = folder.resolve()
+        if place in visited:  # a link may lead back to a folder above it
+            return False
+        visited.add(place)
+        return True
+
+    images: list[Path] = []
+    others: list[Path] = []
+    for path in walk_files(root, enter, _raise):
+        (images if has_image_ending(path.name) else others).append(path)
+    if not images:
         raise UserError(
-            f"--input = {root}: no images there ({', '.join(ENDINGS)} looked for)"
+            f"--input = {root}: no images there ({', '.join(IMAGE_ENDINGS)} looked for)"
         )
-    if other:
-        kinds = sorted({path.suffix.lower() or path.name for path in other})
+    if others:
+        kinds = sorted({path.suffix.lower() or path.name for path in others})
         more = ", ..." if len(kinds) > 5 else ""
         say(
-            f"{len(other)} files passed over that are not named like images "
+            f"{len(others)} files passed over that are not named like images "
             f"({', '.join(kinds[:5])}{more})"
         )
-    return sorted(found)
+    return sorted(images)
 
 
-def _refuse(error: OSError) -> NoReturn:
+def _raise(error: OSError) -> NoReturn:
     raise error

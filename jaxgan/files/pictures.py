@@ -1,4 +1,4 @@
-"""Pictures for people: grids of images, points in a plane, PNG files."""
+"""Pictures for people to look at: grids of images, points in a plane, PNG files."""
 
 import io
 import math
@@ -11,11 +11,16 @@ from jaxgan.files import storage
 
 
 def grid(images: np.ndarray, columns: int = 0, smallest: int = 32) -> np.ndarray:
-    """Return uint8 images [n, h, w, c] as one picture [H, W, c], row by row.
+    """Return uint8 images [n, h, w, c] as one picture [H, W, c], filled row by row.
 
-    Images whose side is under `smallest` pixels are enlarged by a whole factor,
-    without smoothing; grey lines of two pixels part the images. `columns = 0` makes
-    the grid as square as it gets.
+    Args:
+        images: uint8 [n, h, w, c].
+        columns: number of columns; 0 makes the grid as square as possible.
+        smallest: images whose shorter side has fewer pixels are enlarged by an integer
+            factor, without smoothing.
+
+    Returns:
+        uint8 [H, W, c]; gray lines of two pixels separate the images.
     """
     factor = math.ceil(smallest / min(images.shape[1:3]))
     images = images.repeat(factor, axis=1).repeat(factor, axis=2)
@@ -32,10 +37,17 @@ def grid(images: np.ndarray, columns: int = 0, smallest: int = 32) -> np.ndarray
 def scatter(
     points: np.ndarray, real: np.ndarray, size: int = 320, extent: float = 0.0
 ) -> np.ndarray:
-    """Return a picture [size, size, 3] of real points (grey) under generated (red).
+    """Draw generated points (red) over real ones (gray).
 
-    Both are [n, 2]; the axes run from -extent to extent, by default to 1.25 times
-    the largest real coordinate, the second one upwards.
+    Args:
+        points: generated points [n, 2].
+        real: real points [m, 2].
+        size: side of the picture in pixels.
+        extent: both axes run from -extent to extent, the second one upwards; 0 means
+            1.25 times the largest absolute coordinate of the real points.
+
+    Returns:
+        uint8 [size, size, 3].
     """
     extent = extent or 1.25 * float(np.abs(real).max())
     picture = Image.new("RGB", (size, size), "white")
@@ -50,7 +62,7 @@ def scatter(
 
 
 def png(picture: np.ndarray) -> bytes:
-    """Return a uint8 picture [h, w, 1 | 3] as the bytes of a PNG file."""
+    """Encode a uint8 picture [h, w, 1 | 3] as the bytes of a PNG file."""
     buffer = io.BytesIO()
     squeezed = picture[..., 0] if picture.shape[-1] == 1 else picture
     Image.fromarray(squeezed).save(buffer, format="PNG")

@@ -140,7 +140,7 @@ class BucketObject:
             self.overwrite(Version(None), text)
         except Exception as error:  # gcsfs, google.auth, aiohttp or requests raise it
             raise storage.WriteFailed(
-                f"{self._path}: could not be written ({buckets.reason(error)})"
+                f"{self._path}: could not be written ({buckets.describe_error(error)})"
             ) from error
 
     def overwrite(self, found: Version, text: str) -> None:

@@ -18,7 +18,7 @@ def compute_checksums(folder: Path) -> dict[str, str]:
     """Return {path relative to `folder`: SHA-256} of all files but FILE_NAME."""
     return {
         name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        for name in storage.files(folder)
+        for name in storage.list_files(folder)
         if Path(name).name != FILE_NAME
     }
 

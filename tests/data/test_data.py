@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from jaxgan import data
-from jaxgan.data import Plan, transforms
+from jaxgan.data import Plan, datasets, transforms
 from jaxgan.data.formats import embedded, idx
+from jaxgan.data.image_formats import ImageFormat, choose_format
 from jaxgan.errors import UserError
 
 SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"
@@ -76,7 +77,7 @@ def test_idx(tmp_path, packed, dot):
 def test_idx_of_the_wrong_magic(tmp_path):
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(idx_bytes(np.zeros(9, np.uint8), 0x801))
-    with pytest.raises(UserError, match=r"magic 0x00000801 found, 0x00000803 expected"):
+    with pytest.raises(UserError, match=r"0x00000801 found, 0x00000803 expected"):
         data.load("idx", dir=str(tmp_path))
 
 
@@ -104,11 +105,11 @@ def test_idx_with_a_packed_file_cut_short(tmp_path):
 
 
 def test_idx_files_that_are_missing_or_too_long(tmp_path):
-    with pytest.raises(UserError, match=r"no train-images-idx3-ubyte\[.gz\] there"):
+    with pytest.raises(UserError, match=r"data.dir = .*: no train-images-idx3-ubyte"):
         data.load("idx", dir=str(tmp_path))
     images = idx_bytes(random_images(6, 5, 4), 0x803)
     (tmp_path / "train-images-idx3-ubyte").write_bytes(images)
-    with pytest.raises(UserError, match=r"no train-labels-idx1-ubyte\[.gz\] there"):
+    with pytest.raises(UserError, match=r"data.dir = .*: no train-labels-idx1-ubyte"):
         data.load("idx", dir=str(tmp_path), labels=True)
     labels = idx_bytes(np.zeros(5, np.uint8), 0x801)
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(labels)
@@ -117,10 +118,10 @@ def test_idx_files_that_are_missing_or_too_long(tmp_path):
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(
         idx_bytes(random_images(6, 4, 4), 0x803)
     )
-    with pytest.raises(UserError, match=r"\(5, 4, 1\) and \(4, 4, 1\) in its two"):
+    with pytest.raises(UserError, match=r"data.dir = .*\(5, 4, 1\) and \(4, 4, 1\)"):
         data.load("idx", dir=str(tmp_path))
     (tmp_path / "train-images-idx3-ubyte").write_bytes(images + b"x")
-    with pytest.raises(UserError, match="too long: 137 bytes found, 136 expected"):
+    with pytest.raises(UserError, match=r"too long: 137 .*136 expected"):
         data.load("idx", dir=str(tmp_path))
 
 
@@ -184,7 +185,7 @@ def test_npz_errors(tmp_path):
     with pytest.raises(UserError, match=r"none.npz: not a readable .npz file"):
         data.load("npz", dir=str(tmp_path / "none.npz"))
     (tmp_path / "other.npz").touch()
-    with pytest.raises(UserError, match=r"2 .npz files there; name one"):
+    with pytest.raises(UserError, match=r"data.dir = .*: 2 .npz files"):
         data.load("npz", dir=str(tmp_path))
 
 
@@ -224,23 +225,23 @@ def test_folder_with_splits_and_classes(tmp_path, heldout):
     assert data.load("folder", dir=str(tmp_path)).num_classes == 0
 
     save_png(tmp_path / heldout / "eel" / "0.png", random_images(4, 4, 3))
-    with pytest.raises(UserError, match="class eel is not among those to train on"):
+    with pytest.raises(UserError, match=r"eel/0.png: class eel"):
         data.load("folder", dir=str(tmp_path), labels=True)
     stray = save_png(tmp_path / "train" / "stray.png", random_images(4, 4, 3))
-    with pytest.raises(UserError, match=f"{stray}: labels need each image in a sub"):
+    with pytest.raises(UserError, match=f"{stray}: labels"):
         data.load("folder", dir=str(tmp_path), labels=True)
 
 
 def test_folder_errors(tmp_path):
-    with pytest.raises(UserError, match=r"data.dir = '': data.name=folder needs"):
+    with pytest.raises(UserError, match=r"data.dir = '': data.name=folder"):
         data.load("folder")
     with pytest.raises(UserError, match=r"data.dir = .*/no: no such folder"):
         data.load("folder", dir=str(tmp_path / "no"))
     (tmp_path / "notes.txt").write_text("no image")
-    with pytest.raises(UserError, match=r"no images there \(.bmp"):
+    with pytest.raises(UserError, match=r"data.dir = .*: no images .*\.bmp"):
         data.load("folder", dir=str(tmp_path))
     save_png(tmp_path / "0.png", random_images(4, 4, 3))
-    with pytest.raises(UserError, match="1 example: 2 are needed"):
+    with pytest.raises(UserError, match="1 example: 2"):
         data.load("folder", dir=str(tmp_path))
 
 
@@ -278,7 +279,7 @@ def test_folder_with_a_truncated_jpeg(tmp_path):
 def test_folder_of_several_sizes(tmp_path):
     save_png(tmp_path / "0.png", random_images(4, 4, 3))
     save_png(tmp_path / "1.png", random_images(4, 5, 3))
-    with pytest.raises(UserError, match=r"1.png: 5x4 pixels in a set .* have 4x4"):
+    with pytest.raises(UserError, match=r"1.png: 5x4 .* 4x4"):
         data.load("folder", dir=str(tmp_path))
     assert data.load("folder", dir=str(tmp_path), image_size=4).shape == (4, 4, 3)
 
@@ -319,15 +320,15 @@ def test_folder_of_real_photographs(tmp_path):
 
 
 def decode(path, size=0, channels=0):
-    header = transforms.header(path, str(path))
-    return transforms.decode(path, "it", transforms.settle([header], size, channels))
+    header = transforms.read_header(path, str(path))
+    return transforms.decode(path, "it", choose_format([header], size, channels))
 
 
 def test_a_colour_image_where_all_others_are_gray(tmp_path):
     path = save_png(tmp_path / "0.png", random_images(4, 4, 3))
-    form = transforms.Format((4, 4, 1), sides="same", convert=False)
-    with pytest.raises(UserError, match=r"it: a colour image in a set .* are gray"):
-        transforms.decode(path, "it", form)
+    image_format = ImageFormat((4, 4, 1), size_rule="same", convert=False)
+    with pytest.raises(UserError, match=r"it: a colour image .* gray"):
+        transforms.decode(path, "it", image_format)
 
 
 def test_resize_brings_the_shorter_side_and_cuts_the_centre(tmp_path):
@@ -417,7 +418,7 @@ def test_toy_sets(name):
     assert len(np.unique(toy.train.images, axis=0)) > 99_000
     heldout = {tuple(point) for point in toy.heldout.images.tolist()}
     assert not heldout & {tuple(point) for point in toy.train.images.tolist()}
-    with pytest.raises(UserError, match=r"data.image_size = 8: .* set of 2-D points"):
+    with pytest.raises(UserError, match=r"data.image_size = 8: .*2-D points"):
         data.load(name, image_size=8)
 
 
@@ -467,7 +468,9 @@ def test_swissroll_lies_on_the_roll():
 def test_unknown_names():
     with pytest.raises(UserError, match=r"data.name = digit: unknown.*nearest: digits"):
         data.load("digit")
-    with pytest.raises(UserError, match=r"data.cache = ram: unknown; valid: auto, mem"):
+    with pytest.raises(
+        UserError, match=r"data.cache = ram: unknown; valid: auto, memory"
+    ):
         data.load("digits", cache="ram")
 
 
@@ -520,16 +523,16 @@ def test_a_bar_shows_the_reading_on_a_terminal(images_folder, monkeypatch):
 
 
 def test_cache_auto_goes_by_the_size(images_folder, monkeypatch):
-    monkeypatch.setattr(data, "MEMORY_LIMIT", 40 * 6 * 7 * 3)
+    monkeypatch.setattr(datasets, "MEMORY_LIMIT", 40 * 6 * 7 * 3)
     loaded = data.load("folder", dir=images_folder)
     assert isinstance(loaded.train, data.ArraySource)
-    monkeypatch.setattr(data, "MEMORY_LIMIT", 40 * 6 * 7 * 3 - 1)
+    monkeypatch.setattr(datasets, "MEMORY_LIMIT", 40 * 6 * 7 * 3 - 1)
     loaded = data.load("folder", dir=images_folder)
     assert not isinstance(loaded.train, data.ArraySource)
 
 
 class Recorder:
-    """A source that is not in memory, and remembers what was read."""
+    """A source that is not in memory, and remembers which examples were read."""
 
     def __init__(self, num):
         self.num, self.read = num, []
@@ -615,7 +618,7 @@ def test_no_calls_no_batches():
 
 # imports
 
-# Finder that refuses all but the listed packages, then what those must suffice for.
+# A finder that refuses some packages, and then all that must work without them.
 MINIMAL = """
 import sys
 
@@ -661,11 +664,16 @@ def test_idx_and_npz_need_only_numpy_and_pillow(tmp_path):
         text=True,
     )
     assert not done.stderr
-    installs = [line[line.index("(pip") :] for line in done.stdout.splitlines()]
-    assert installs == [
-        "(pip install grain); data.cache=memory does without",
-        "(pip install scikit-learn)",
-        "(pip install scikit-learn)",
-        "(pip install tensorflow-datasets importlib_resources), or data.name=idx or "
-        "folder",
-    ]
+    fields = ("data.cache", "data.name = digits", "data.name = swissroll", "data.name")
+    packages = (
+        "grain",
+        "scikit-learn",
+        "scikit-learn",
+        "tensorflow-datasets importlib_resources",
+    )
+    messages = done.stdout.splitlines()
+    for message, field, package in zip(messages, fields, packages, strict=True):
+        assert message.startswith(field)
+        assert f"(pip install {package})" in message
+    assert "data.cache=memory" in messages[0]
+    assert "data.name=idx or folder" in messages[3]

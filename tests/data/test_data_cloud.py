@@ -1,4 +1,4 @@
-"""Data in Google Cloud Storage: as on this machine, from a stand-in on this machine."""
+"""Data in Google Cloud Storage, compared with the same data on this machine."""
 
 import gzip
 import importlib.util
@@ -33,7 +33,7 @@ def bucket():
 
 @pytest.fixture(autouse=True)
 def cache_folder(tmp_path, monkeypatch):
-    """No test reads or writes the cache of whoever runs it."""
+    """The cache of a test, so that none uses the cache of the user who runs it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "jaxgan"
 
@@ -52,7 +52,7 @@ def idx_bytes(array, magic):
 
 
 def assert_same(found, expected):
-    """Two sets, or pairs, are the same to the byte."""
+    """Assert that two data sets, or two pairs, are the same to the byte."""
     assert found[2:] == expected[2:] or found[4:] == expected[4:]
     parts = 4 if isinstance(found, data.Pair) else 2
     for one, other in zip(found[:parts], expected[:parts], strict=True):
@@ -63,7 +63,7 @@ def assert_same(found, expected):
 
 
 def requests_of(function):
-    """Return what a function returns, and the requests that it made."""
+    """Return the result of a function, and the requests that it sent."""
     before = len(cloud.server().requests)
     result = function()
     return result, cloud.server().requests[before:]
@@ -94,7 +94,8 @@ def test_npz(bucket, tmp_path):
         assert_same(data.load("npz", dir=f"{bucket}/{path}", labels=True), expected)
     with pytest.raises(UserError) as caught:
         data.load("npz", dir=f"{bucket}/sets/b.npz")
-    assert str(caught.value) == f"{bucket}/sets/b.npz: cannot be read: no such file"
+    assert str(caught.value).startswith(f"{bucket}/sets/b.npz: ")
+    assert "no such file" in str(caught.value)
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def photographs(tmp_path):
 @pytest.mark.parametrize("cache", ["memory", "none"])
 def test_folders_have_the_same_order_and_labels(bucket, photographs, cache):
     cloud.upload(photographs, f"{bucket}/a/photographs")
-    # What the console makes for an empty folder.
+    # The object that Google's console makes for an empty folder.
     cloud.put(f"{bucket}/a/photographs/train/c/", b"")
     options = {"labels": True, "cache": cache, "image_size": 4}
     expected = data.load("folder", dir=str(photographs), **options)
@@ -134,7 +135,7 @@ def test_a_set_that_is_streamed(bucket, tmp_path):
         data.load("folder", dir=dir, cache="none")
         for dir in (str(tmp_path / "set"), f"{bucket}/set")
     )
-    # The listing is that of the load.
+    # The listing of `load` is used: no request is needed.
     mark, requests = requests_of(lambda: fingerprint(found))
     assert mark == fingerprint(local)
     assert not requests
@@ -220,10 +221,10 @@ def test_the_file_on_disk_is_that_of_the_objects_as_they_are(
     first, _ = load()
     again, requests = load()
     assert_same(again, first)
-    # Of the images the headers alone are read again.
+    # Of the images only the headers are read again.
     assert sum("alt=media" in request for request in requests) == 9
     assert len(list(cache_folder.iterdir())) == 1
-    # Of the same size, and within a second.
+    # The object is written again, with the same content, within the same second.
     path = domains / "trainA" / "1.png"
     cloud.put(f"{bucket}/domains/trainA/1.png", path.read_bytes())
     load()
@@ -294,7 +295,7 @@ def test_a_set_of_tfds(bucket, tmp_path):
         assert len(found.train) == 6
         assert_same(found, expected)
         assert fingerprint(found) == fingerprint(expected)
-    name, *files = found.train.stamp()
+    name, *files = found.train.versions()
     assert name == ("tfds:mnist train",)
     remote_folder = f"{bucket}/tfds/mnist/3.0.1"
     assert [path for path, _ in files] == [
@@ -313,22 +314,24 @@ def test_what_is_missing_is_named(bucket, domains):
     cloud.upload(domains, f"{bucket}/domains")
     sizes = {"load": data.load_pair, "resize": 9, "image_size": 8}
     for name in ("idx", "npz", "folder", "tfds:mnist"):
-        expected = "data.dir = gs://no-such-bucket/x: no such bucket"
-        assert message(name, dir="gs://no-such-bucket/x") == expected
-    assert message(dir=bucket, dir_b="gs://no-such-bucket", **sizes) == (
+        found = message(name, dir="gs://no-such-bucket/x")
+        assert found.startswith("data.dir = gs://no-such-bucket/x: no such bucket")
+    assert message(dir=bucket, dir_b="gs://no-such-bucket", **sizes).startswith(
         "data.dir_b = gs://no-such-bucket: no such bucket"
     )
-    assert message(dir=f"{bucket}/x") == f"data.dir = {bucket}/x: no such folder"
-    assert message(dir=f"{bucket}/domains", dir_b=f"{bucket}/x", **sizes) == (
+    assert message(dir=f"{bucket}/x").startswith(
+        f"data.dir = {bucket}/x: no such folder"
+    )
+    assert message(dir=f"{bucket}/domains", dir_b=f"{bucket}/x", **sizes).startswith(
         f"data.dir_b = {bucket}/x: no such folder"
     )
-    assert message(dir=f"{bucket}/domains/testA", **sizes).startswith(
-        f"data.dir = {bucket}/domains/testA: no folder trainA there; found none;"
-    )
-    assert message(dir=bucket, **sizes).startswith(
-        f"data.dir = {bucket}: no folder trainA there; found domains;"
-    )
-    assert message(dir="gs://") == "data.dir = gs://: gs://BUCKET/PATH expected"
+    for dir, folders in ((f"{bucket}/domains/testA", "none"), (bucket, "domains")):
+        found = message(dir=dir, **sizes)
+        assert found.startswith(f"data.dir = {dir}: no folder trainA")
+        assert f"found {folders};" in found
+    found = message(dir="gs://")
+    assert found.startswith("data.dir = gs://: ")
+    assert "gs://BUCKET/PATH" in found
 
 
 @pytest.mark.parametrize(
@@ -355,17 +358,18 @@ def test_a_bucket_that_refuses(bucket, capfd, status, told, expected):
 
 
 def test_a_bucket_that_does_not_answer(bucket, monkeypatch):
-    monkeypatch.setattr(buckets, "SECONDS", 0.2)
+    monkeypatch.setattr(buckets, "ANSWER_SECONDS", 0.2)
     cloud.server().refusals["slow"] = 503, "busy"  # asked again and again for a minute
     begun = time.monotonic()
-    expected = "data.dir = gs://slow: no answer from Google Cloud Storage in 0.2 s; "
-    assert message(dir="gs://slow").startswith(expected)
+    found = message(dir="gs://slow")
+    assert found.startswith("data.dir = gs://slow: no answer")
+    assert "0.2 s" in found
     assert time.monotonic() - begun < 5
 
 
 @pytest.fixture
 def without(monkeypatch):
-    """Have a package be missing, as far as `find_spec` tells."""
+    """Return a function that makes `find_spec` find no package of a name."""
     find_spec = importlib.util.find_spec
 
     def hide(package):
@@ -379,26 +383,25 @@ def without(monkeypatch):
 
 def test_a_set_of_tfds_that_is_not_prepared(bucket, without):
     without("tensorflow")
-    assert message("tfds:mnist", dir=f"{bucket}/x").startswith(
-        f"data.name = tfds:mnist: not prepared (data.dir = '{bucket}/x'), which needs "
-    )
+    found = message("tfds:mnist", dir=f"{bucket}/x")
+    assert found.startswith("data.name = tfds:mnist: not prepared")
+    assert f"data.dir = '{bucket}/x'" in found
 
 
 def test_without_the_extra(without):
     without("gcsfs")
-    assert message(dir="gs://bucket/x") == (
-        "data.dir = gs://bucket/x: gs:// paths need the extra gcs (pip install "
-        "'jaxgan[gcs]')"
-    )
+    found = message(dir="gs://bucket/x")
+    assert found.startswith("data.dir = gs://bucket/x: ")
+    assert "pip install 'jaxgan[gcs]'" in found
 
 
-# In a process of its own, which is told of the server by its environment alone, and in
-# which nothing was loaded before.
+# Runs in a process of its own, which knows the server only from its environment, and in
+# which nothing was imported before.
 CHILD = """
 import sys
 from jaxgan import data
-from jaxgan.data import remote
 from jaxgan.errors import UserError
+from jaxgan.files import buckets
 
 present = {"fsspec", "gcsfs", "etils", "tensorflow"} & sys.modules.keys()
 assert not present, present
@@ -408,7 +411,7 @@ assert not epath.Path("nowhere").exists()
 bucket = sys.argv[1]
 loaded = data.load("folder", dir=f"{bucket}/set")
 assert len(loaded.train) == 3
-folder = buckets.path(f"{bucket}/set")
+folder = buckets.to_path(f"{bucket}/set")
 names = sorted(path.name for path in folder.iterdir())
 print("listed", flush=True)
 input()  # meanwhile another process writes a file, and removes one

@@ -1,4 +1,4 @@
-"""Digests by which processes find that their data is the same."""
+"""Digests by which several processes check that their data is the same."""
 
 import shutil
 
@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from jaxgan import data
-from jaxgan.data.cache import packed
+from jaxgan.data.cache import pack_images
 from jaxgan.data.fingerprint import fingerprint
+from jaxgan.data.formats.tfds import TfdsSource
 from jaxgan.data.sources import ArraySource, Chained, Dataset, Subset
 
 generator = np.random.default_rng(0)
@@ -22,7 +23,7 @@ def save(path, seed):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Six images, of which one is going to be held out, and two domains of them."""
+    """A set of six images, one of which is held out, and two domains of six images."""
     for index in range(6):
         save(tmp_path / "set" / f"{index}.png", index)
         save(tmp_path / "pair" / "trainA" / f"{index}.png", index)
@@ -71,7 +72,7 @@ def test_other_files_are_other_data(
     if change == "more":
         save(images / "6.png", 99)
     elif change == "renamed":
-        (images / "2.png").rename(images / "9.png")  # and so it comes last
+        (images / "2.png").rename(images / "9.png")  # which makes it the last one
     else:
         pixels = np.zeros((6, 6, 3), np.uint8)
         Image.fromarray(pixels).save(images / "2.png")
@@ -111,8 +112,8 @@ def test_both_parts_and_their_order_count():
         whole(Chained([other, one]), other),
         whole(Subset(one, [0, 1]), other),
         whole(Subset(one, [1, 0]), other),
-        whole(packed(images[:2]), packed(images[2:])),
-        whole(packed(images[:2].reshape(2, 8, 2, 1)), packed(images[2:])),
+        whole(pack_images(images[:2]), pack_images(images[2:])),
+        whole(pack_images(images[:2].reshape(2, 8, 2, 1)), pack_images(images[2:])),
     }
     assert len(prints) == 9
 
@@ -126,7 +127,7 @@ def test_sets_that_need_no_files_are_the_same_each_time():
 
 
 class Records:
-    """A split of TFDS: as many records, each an image's bytes."""
+    """A split of TFDS, whose records are the encoded images."""
 
     def __init__(self, images):
         self.images = images
@@ -140,7 +141,7 @@ class Records:
 
 def test_a_split_of_tfds_is_known_by_its_ends():
     def of(name, *images):
-        part = data.tfds_source.TfdsSource(Records(images), name, False, "folder")
+        part = TfdsSource(Records(images), name, False, "folder")
         return whole(part, ArraySource(np.zeros((1, 4, 4, 1), np.uint8)))
 
     before = of("tfds:x train", b"first", b"middle", b"last")

@@ -56,7 +56,7 @@ def test_examples_are_a_pure_function_of_seed_and_step():
 
 
 def test_the_first_examples_of_a_known_plan():
-    # Golden: a change of numpy or of the code that reorders data must be noticed.
+    # Golden numbers: a change of numpy or of this code that reorders data is noticed.
     golden = [[4, 6, 2, 7, 3], [5, 9, 0, 8, 1]]
     assert Plan(10, 5, seed=0, n_critic=2).examples(0).tolist() == golden
 
@@ -95,7 +95,7 @@ def test_steps_of_known_epochs():
     assert Plan(60000, 64, 0, n_critic=5).steps(2) == 375
     # 25 steps of 100 batches of 64 are 160,000 examples; then 5 batches a step.
     assert Plan(160_320, 64, 0, n_critic=5, critic_start=True).steps(1) == 26
-    # Upstream's horse2zebra: 1,334 iterations an epoch, 266,800 in 200 epochs.
+    # The official code on horse2zebra: 1,334 iterations per epoch, 266,800 in 200.
     assert PairPlan(1067, 1334, 1, 0).steps(200) == 266_800
 
 
@@ -132,7 +132,7 @@ def test_domain_b_is_uniform_and_independent_of_a():
     # 3 of 4 rows' sums are fixed by the permutations: 16 degrees of freedom, of which
     # the 99.9 % point is 39.3.
     assert chi_square < 39.3
-    # Nor does it come in permutations, as domain a does.
+    # And it does not come in permutations, as domain a does.
     epochs = found[:, 4].reshape(-1, 5)
     complete = np.mean([len(set(epoch)) == 5 for epoch in epochs.tolist()])
     assert complete == pytest.approx(120 / 5**5, abs=0.01)
@@ -144,7 +144,9 @@ def test_places_and_flips_are_uniform_and_independent():
     assert found[:, [1, 2, 5, 6]].min() >= 0
     assert set(np.unique(found[:, [3, 7]])) == {0, 1}
     for column in (1, 2, 5, 6):
-        places = found[:, column].astype(np.int64) * 31 // DRAWS  # upstream's 286 - 255
+        places = (
+            found[:, column].astype(np.int64) * 31 // DRAWS
+        )  # 286 - 256 + 1 places, as in the official code
         counts = np.bincount(places, minlength=31)
         assert len(counts) == 31
         chi_square = np.sum((counts - num / 31) ** 2) / (num / 31)
@@ -178,7 +180,7 @@ def test_without_flips_all_else_stays():
 
 
 def test_the_first_draws_of_a_known_pair():
-    # Golden: a change of numpy or of the code that reorders data must be noticed.
+    # Golden numbers: a change of numpy or of this code that reorders data is noticed.
     golden = [
         [9, 2077960003, 1114529561, 0, 2, 1786521091, 1391875232, 1],
         [0, 299514221, 473351831, 0, 5, 961215453, 2103599914, 0],

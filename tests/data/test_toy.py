@@ -1,4 +1,4 @@
-"""WGAN-GP learns the ring of eight Gaussians, measured by exact distances."""
+"""Training of WGAN-GP on the ring of eight Gaussians, measured by exact distances."""
 
 import jax
 import numpy as np
@@ -15,7 +15,7 @@ STEPS = 2000
 
 
 def trained():
-    """Train the toy recipe, narrower and faster, and return dataset and samples."""
+    """Train a narrower and faster toy recipe; return the data set and samples."""
     config = get_config("toy")
     config.generator.hidden = config.critic.hidden = (64, 64, 64)
     config.gan.penalty_weight = 1.0

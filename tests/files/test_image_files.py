@@ -28,7 +28,7 @@ def test_what_is_written_is_read_again(ending, channels, dtype, tmp_path):
     path = tmp_path / f"image{ending}"
     pixels = noise(dtype, channels)
     if ending == ".bmp" and dtype == DEEP:
-        with pytest.raises(UserError, match=r"16 bits need a name that ends in .png"):
+        with pytest.raises(UserError, match=r"image.bmp: 16 bits .*\.png"):
             image_files.write(path, Picture(pixels))
         assert not list(tmp_path.iterdir())
         return
@@ -185,12 +185,14 @@ def test_pixels_are_turned_upright(orientation, tmp_path):
     expected = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "a.png")))
     found = image_files.read(tmp_path / "a.png").pixels
     np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(image_files.upright(shallow, orientation), expected)
+    np.testing.assert_array_equal(
+        image_files.turn_upright(shallow, orientation), expected
+    )
     tag = (image_files.ORIENTATION, "H", 1, orientation, True)
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, deep, photometric="rgb", extratags=[tag])
     found = image_files.read(path).pixels
-    np.testing.assert_array_equal(found, image_files.upright(deep, orientation))
+    np.testing.assert_array_equal(found, image_files.turn_upright(deep, orientation))
     tifffile.imwrite(path, shallow, photometric="rgb", extratags=[tag])
     np.testing.assert_array_equal(image_files.read(path).pixels, expected)
 
@@ -214,7 +216,7 @@ def test_profile_of_inks_is_dropped(tmp_path):
 
 
 def spoil(tmp_path):
-    """Write files that are no readable images, and yield them."""
+    """Write files that are not readable images, and yield them."""
     smooth = np.arange(64 * 64 * 3, dtype=np.uint16).reshape(64, 64, 3)
     whole = tmp_path / "whole"
     for ending, dtype in ((".png", DEEP), (".png", SHALLOW), (".tif", DEEP)):

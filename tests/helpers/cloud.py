@@ -1,9 +1,9 @@
-"""A stand-in for Google Cloud Storage on this machine, for the tests of gs:// paths.
+"""Local server in place of Google Cloud Storage, for the tests of gs:// paths.
 
-It answers what gcsfs (which epath uses for gs:// paths), TensorStore and the client of
-google-cloud-storage (both of which Orbax uses) ask of the JSON API: single, multipart
-and resumable uploads, reads of ranges, pages of listings, copies, moves, deletions, and
-preconditions on generations. Objects are kept in memory.
+It implements what its clients need of the JSON API: gcsfs (which epath uses for gs://
+paths), TensorStore and google-cloud-storage (which Orbax uses). That is single,
+multipart and resumable uploads, reads of ranges, pages of listings, copies, moves,
+deletions, and preconditions on generations. Objects are kept in memory.
 """
 
 import functools
@@ -18,11 +18,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import fsspec
 
-PAGE = 50  # entries of a listing, few enough that tests see more pages than one
+PAGE = 50  # entries per page of a listing, so few that tests see several pages
 NUMBERS = itertools.count(1)
 
 
-class Stored(NamedTuple):
+class StoredObject(NamedTuple):
     """One object of a bucket."""
 
     content: bytes
@@ -30,19 +30,19 @@ class Stored(NamedTuple):
     updated: str
 
 
-def stored(content):
-    """Return a new object."""
+def new_object(content):
+    """Return an object with the next generation, written now."""
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-    return Stored(bytes(content), next(NUMBERS), now)
+    return StoredObject(bytes(content), next(NUMBERS), now)
 
 
-class Buckets(ThreadingHTTPServer):
-    """The server.
+class Server(ThreadingHTTPServer):
+    """The server and its buckets.
 
     Attributes:
       stored: {bucket: {name: object}}.
-      refusals: {bucket: (HTTP status, message)}, what all requests are answered with.
-      requests: all so far, such as 'GET /storage/v1/b/NAME'.
+      refusals: {bucket: (HTTP status, message)}: the answer to all requests for it.
+      requests: all requests so far, such as 'GET /storage/v1/b/NAME'.
     """
 
     daemon_threads = True
@@ -50,17 +50,17 @@ class Buckets(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.lock = threading.Lock()
-        self.stored: dict[str, dict[str, Stored]] = {}
+        self.stored: dict[str, dict[str, StoredObject]] = {}
         self.uploads: dict[str, tuple[str, bytearray]] = {}  # name, bytes so far
         self.refusals: dict[str, tuple[int, str]] = {}
         self.requests: list[str] = []
 
     def handle_error(self, request, client_address):
-        """Say nothing of clients that go away before they are answered."""
+        """Print nothing when a client disconnects before it is answered."""
 
 
 class Refused(Exception):
-    """An answer with an HTTP status of 400 or more."""
+    """The request is answered with an HTTP status of 400 or more."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -68,12 +68,15 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: Buckets
+    server: Server
 
     def log_message(self, *arguments):
         pass
 
     def answer(self, status=200, content=b"", **headers):
+        # HTTP: these answers have no body; a client would take its bytes for the next
+        # answer on the connection.
+        assert not content or status not in (204, 304)
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -90,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         _, _, path = url.path.partition("/storage/v1/b")
         bucket, _, rest = path.removeprefix("/").partition("/o")
-        # Slashes in the names of objects come as %2F.
+        # A slash in the name of an object comes as %2F.
         name, *action = [unquote(part) for part in rest.removeprefix("/").split("/")]
         try:
             with self.server.lock:
@@ -127,13 +130,13 @@ class Handler(BaseHTTPRequestHandler):
         return name
 
     def expect(self, objects, name):
-        """Check the precondition of a request on the object's generation."""
+        """Check that the object has the generation that the request expects."""
         found = objects[name].generation if name in objects else 0
         if self.query.get("ifGenerationMatch", str(found)) != str(found):
             raise Refused(412, "conditionNotMet")
 
     def store(self, bucket, objects, name, content):
-        objects[name] = stored(content)
+        objects[name] = new_object(content)
         self.answer_json(resource(bucket, objects, name))
 
     def upload(self, bucket, objects):
@@ -170,7 +173,7 @@ class Handler(BaseHTTPRequestHandler):
             self.store(bucket, objects, name, content)
 
     def copy(self, bucket, objects, name, action):
-        """Serve .../rewriteTo/b/BUCKET/o/NAME and .../moveTo/o/NAME."""
+        """Answer .../rewriteTo/b/BUCKET/o/NAME and .../moveTo/o/NAME."""
         content = objects[self.existing(objects, name)].content
         if action[0] == "moveTo":
             del objects[name]
@@ -178,7 +181,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         _, _, to_bucket, _, to_name = action
         others = self.server.stored[to_bucket]
-        others[to_name] = stored(content)
+        others[to_name] = new_object(content)
         found = resource(to_bucket, others, to_name)
         self.answer_json({"done": True, "resource": found})
 
@@ -189,7 +192,7 @@ class Handler(BaseHTTPRequestHandler):
         content, generation, _ = objects[name]
         headers = {"X_Goog_Generation": str(generation), "ETag": str(generation)}
         if self.query.get("ifGenerationNotMatch") == str(generation):
-            self.answer(304)  # has no body: one would be taken for the next answer
+            self.answer(304)  # the client knows the content already
             return
         if "Range" not in self.headers:
             self.answer(content=content, **headers)
@@ -199,8 +202,8 @@ class Handler(BaseHTTPRequestHandler):
         stop = min(len(content), int(last) + 1) if first and last else len(content)
         if start >= len(content):
             raise Refused(416, "Request range not satisfiable")
-        whole = f"bytes {start}-{stop - 1}/{len(content)}"
-        self.answer(206, content[start:stop], Content_Range=whole, **headers)
+        part = f"bytes {start}-{stop - 1}/{len(content)}"
+        self.answer(206, content[start:stop], Content_Range=part, **headers)
 
     def list(self, bucket, objects):
         prefix, delimiter = self.query.get("prefix", ""), self.query.get("delimiter")
@@ -210,28 +213,28 @@ class Handler(BaseHTTPRequestHandler):
         for name in objects:
             if not name.startswith(prefix) or name < start or (stop and name >= stop):
                 continue
-            first, found, _ = name[len(prefix) :].partition(delimiter or "\0")
-            entry = prefix + first + delimiter if found and delimiter else name
+            top, found, _ = name[len(prefix) :].partition(delimiter or "\0")
+            entry = prefix + top + delimiter if found and delimiter else name
             entries[entry] = bool(found and delimiter)
-        begun = int(self.query.get("pageToken", 0))
-        ended = begun + min(PAGE, int(self.query.get("maxResults", PAGE)))
+        first = int(self.query.get("pageToken", 0))
+        last = first + min(PAGE, int(self.query.get("maxResults", PAGE)))
         names = sorted(entries)
         listing = {
             "kind": "storage#objects",
-            "prefixes": [name for name in names[begun:ended] if entries[name]],
+            "prefixes": [name for name in names[first:last] if entries[name]],
             "items": [
                 resource(bucket, objects, name)
-                for name in names[begun:ended]
+                for name in names[first:last]
                 if not entries[name]
             ],
         }
-        if ended < len(names):
-            listing["nextPageToken"] = str(ended)
+        if last < len(names):
+            listing["nextPageToken"] = str(last)
         self.answer_json(listing)
 
 
 def resource(bucket, objects, name):
-    """Return what the API tells about an object."""
+    """Return the description of an object that the API gives."""
     content, generation, updated = objects[name]
     return {
         "kind": "storage#object",
@@ -248,33 +251,35 @@ def resource(bucket, objects, name):
 
 @functools.cache
 def server():
-    """Return this process's server, started at the first call and never stopped.
+    """Return this process's server; the first call starts it, and it never stops.
 
-    The clients keep what they read of the environment, so there is one for all tests.
+    There is one server for all tests, because the clients read its address from the
+    environment once and keep it.
     """
-    started = Buckets()
+    started = Server()
     threading.Thread(target=started.serve_forever, daemon=True).start()
     return started
 
 
 def environment():
-    """Return what to add to the environment of a process that is to use the server."""
+    """Return the environment variables that make a process use the server."""
     url = f"http://127.0.0.1:{server().server_port}"
     return {
         "STORAGE_EMULATOR_HOST": url,
         "TENSORSTORE_GCS_HTTP_URL": url,
         "CLOUD_STORAGE_EMULATOR_ENDPOINT": url,  # array_record's
-        "GOOGLE_AUTH_TOKEN_FOR_TESTING": "none",  # TensorStore then asks nobody
-        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # asks over gRPC what kind it is
+        "GOOGLE_AUTH_TOKEN_FOR_TESTING": "none",  # TensorStore asks for no credentials
+        # If true, gcsfs asks over gRPC what kind of bucket it is.
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
         "GOOGLE_CLOUD_PROJECT": "none",
         "FSSPEC_GCS_TOKEN": "anon",
     }
 
 
 def bucket():
-    """Return 'gs://NAME' of a new and empty bucket, which this process can use."""
+    """Return 'gs://NAME' of a new, empty bucket that this process can use."""
     os.environ.update(environment())
-    # Read from the environment when fsspec was imported, which may be long ago.
+    # fsspec reads the environment only when it is imported, which may be long ago.
     fsspec.config.conf.setdefault("gcs", {})["token"] = "anon"
     name = f"bucket-{next(NUMBERS)}"
     server().stored[name] = {}
@@ -282,9 +287,9 @@ def bucket():
 
 
 def put(url, content):
-    """Write an object, as another process does."""
+    """Write an object, as another process would."""
     name, _, path = url.removeprefix("gs://").partition("/")
-    server().stored[name][path] = stored(content)
+    server().stored[name][path] = new_object(content)
 
 
 def remove(url):
@@ -294,7 +299,7 @@ def remove(url):
 
 
 def upload(folder, url):
-    """Write all files of a local folder below a gs:// URL."""
+    """Copy all files of a local folder to objects below a gs:// URL."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             put(f"{url}/{path.relative_to(folder).as_posix()}", path.read_bytes())

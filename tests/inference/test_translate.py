@@ -217,7 +217,7 @@ def test_what_is_not_finite_or_too_large_is_refused():
 
 def test_names_never_collide():
     def named(*names):
-        found = image_folders.named([Path(name) for name in names])
+        found = image_folders.translation_names([Path(name) for name in names])
         return {str(path): str(name) for path, name in found.items()}
 
     assert named("a.jpg", "b.PNG", "c.tiff", "d.bmp", "e.webp") == {
@@ -253,7 +253,7 @@ def test_folders_are_searched_but_for_the_output(tmp_path):
     (tmp_path / "in" / "link").symlink_to(tmp_path / "linked")
     lines = []
     output = tmp_path / "in" / "out"
-    found = image_folders.targets(tmp_path / "in", output, lines.append)
+    found = image_folders.translation_files(tmp_path / "in", output, lines.append)
     names = [
         (str(path.relative_to(tmp_path / "in")), str(target.relative_to(output)))
         for path, target in found.items()
@@ -281,12 +281,12 @@ def test_no_input_is_overwritten(tmp_path):
         (folder / "a.png", folder / "in" / ".."),
     ):
         with pytest.raises(UserError, match=r"--output = .*input's own folder"):
-            image_folders.targets(given, output, print)
+            image_folders.translation_files(given, output, print)
     with pytest.raises(UserError, match="image of the input"):
-        image_folders.targets(folder, tmp_path, print)
+        image_folders.translation_files(folder, tmp_path, print)
     (tmp_path / "out" / "a.png").mkdir(parents=True)
     with pytest.raises(UserError, match=r"a.png is a folder, no image"):
-        image_folders.targets(folder, tmp_path / "out", print)
+        image_folders.translation_files(folder, tmp_path / "out", print)
 
 
 def test_a_folder_from_end_to_end(negatives, tmp_path):

@@ -1,1 +1,1 @@
-"""One kind of data set a file."""
+"""Formats of data sets, one per module: reading only, without resizing or caching."""

@@ -1,4 +1,7 @@
-"""Two domains of which the truth is known: day, and the same photographs at night."""
+"""Pair whose true translations are known: photographs by day, and graded as night.
+
+It is made from the two photographs of scikit-learn.
+"""
 
 import itertools
 
@@ -6,22 +9,25 @@ import numpy as np
 from PIL import Image
 
 from jaxgan.data import transforms
-from jaxgan.data.cache import Packed, packed
+from jaxgan.data.cache import PackedImages, pack_images
 from jaxgan.data.formats.embedded import sklearn_datasets
+from jaxgan.data.image_formats import ImageFormat, pair_formats
 from jaxgan.errors import UserError
 
-# Each photograph of scikit-learn, 427 x 640, is cut into tiles of this side.
+# Each photograph, 427 x 640 pixels, is cut into square tiles of this side.
 TILE = 85
-# What each tile is for: d day, n night, h held out. Day and night lie like the fields
-# of a chessboard, so that both show sky, roofs, trees, petals and leaves; the held-out
-# tiles are those that keep all three alike in colours and gradients.
+# The purpose of each tile: d for day, n for night, h for held out. Day and night
+# alternate like the fields of a chessboard, so that both show sky, roofs, trees, petals
+# and leaves. The held-out tiles were chosen so that the three purposes are alike in
+# colours and gradients.
 LAYOUT = (
     ("hnhndhd", "ndndndn", "dndhdhd", "ndhdndn", "hndndnh"),  # china.jpg
     ("ndhdnhn", "dndndnh", "nhnhndn", "dndndhd", "ndndhdh"),  # flower.jpg
 )
-# Night: colours go towards gray, lights keep their contrast and shadows lose theirs,
-# red and green are dimmed more than blue. For an intensity x in [0, 1]^3
-#   GAIN * (MIX x)^GAMMA, MIX = (1 - FADE) identity + FADE (each row LUMA).
+# The grading for night: colours fade towards gray, lights keep their contrast and
+# shadows lose theirs, and red and green are dimmed more than blue. An intensity x in
+# [0, 1]^3 becomes
+#   GAIN * (MIX x)^GAMMA with MIX = (1 - FADE) identity + FADE (each row is LUMA).
 LUMA = np.array([0.3, 0.6, 0.1])
 FADE = 0.4
 MIX = (1 - FADE) * np.eye(3) + FADE * LUMA
@@ -30,24 +36,30 @@ GAIN = np.array([0.45, 0.55, 0.85])
 
 
 def night(images: np.ndarray) -> np.ndarray:
-    """Grade uint8 images [..., 3] of the day as if they were taken at night.
+    """Grade uint8 images [..., 3] taken by day as if they were taken at night.
 
-    As a function of real numbers it can be undone exactly: see `day`.
+    As a function of real numbers it has an exact inverse, `day`.
     """
-    return _rounded(GAIN * (images / 255 @ MIX.T) ** GAMMA)
+    return _to_uint8(GAIN * (images / 255 @ MIX.T) ** GAMMA)
 
 
 def day(images: np.ndarray) -> np.ndarray:
-    """Undo `night`, but for its rounding; uint8 [..., 3]."""
-    return _rounded((images / 255 / GAIN) ** (1 / GAMMA) @ np.linalg.inv(MIX).T)
+    """Undo `night` of uint8 images [..., 3], except for the rounding to uint8."""
+    return _to_uint8((images / 255 / GAIN) ** (1 / GAMMA) @ np.linalg.inv(MIX).T)
 
 
-def _rounded(values: np.ndarray) -> np.ndarray:
+def _to_uint8(values: np.ndarray) -> np.ndarray:
     return np.rint(255 * values.clip(0, 1)).astype(np.uint8)
 
 
 def tiles(purpose: str) -> np.ndarray:
-    """Return the tiles for 'd', 'n' or 'h' as photographed, uint8 [n, TILE, TILE, 3].
+    """Return the tiles of one purpose, as photographed.
+
+    Args:
+      purpose: 'd', 'n' or 'h', as in LAYOUT.
+
+    Returns:
+      uint8 [n, TILE, TILE, 3].
 
     Raises:
       UserError: scikit-learn is not installed.
@@ -63,29 +75,35 @@ def tiles(purpose: str) -> np.ndarray:
     return np.stack(found)
 
 
-def parts(resize: int, image_size: int, channels: int) -> list[Packed]:
-    """Return train_a (day), train_b (night), heldout_a and heldout_b, the same tiles.
+def parts(resize: int, image_size: int, channels: int) -> list[PackedImages]:
+    """Return train_a (day), train_b (night), heldout_a (day) and heldout_b (night).
 
-    Tiles are brought to a size and then graded, so that the truth of the held-out part
-    is exact.
+    The two held-out parts show the same tiles. Tiles are resized first and graded
+    afterwards, so that heldout_b is exactly `night` of heldout_a.
 
     Args:
       resize, image_size, channels: as in pairs.load_pair.
 
     Raises:
-      UserError: gray images are asked for, or larger ones than the tiles, or
+      UserError: gray images are asked for, or images larger than the tiles, or
         scikit-learn is not installed.
     """
     if channels == 1:
         raise UserError("data.channels = 1: day_night is made of colour images")
-    whole, cut = transforms.pair_forms(resize, image_size, 3, convert=False)
-    heldout = _fitted("h", cut)
-    images = _fitted("d", whole), night(_fitted("n", whole)), heldout, night(heldout)
-    return [packed(one) for one in images]
+    train, cut = pair_formats(resize, image_size, 3, convert=False)
+    heldout = _tiles_in_format("h", cut)
+    images = (
+        _tiles_in_format("d", train),
+        night(_tiles_in_format("n", train)),
+        heldout,
+        night(heldout),
+    )
+    return [pack_images(part) for part in images]
 
 
-def _fitted(purpose: str, form: transforms.Format) -> np.ndarray:
+def _tiles_in_format(purpose: str, image_format: ImageFormat) -> np.ndarray:
+    name = "data.name = day_night"
     photographs = (Image.fromarray(tile) for tile in tiles(purpose))
     return np.stack(
-        [transforms.fit(one, "data.name = day_night", form) for one in photographs]
+        [transforms.image_to_format(tile, name, image_format) for tile in photographs]
     )

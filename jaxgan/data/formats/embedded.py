@@ -1,13 +1,14 @@
-"""Sets that need no download: scikit-learn's handwritten digits and 2-D toy sets."""
+"""Data sets without a download: scikit-learn's handwritten digits, 2-D toy sets."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 
 from jaxgan.errors import UserError
 
 TOY_SETS = ("8gaussians", "25gaussians", "swissroll")
-# Standard deviation of one component, in the units of the points.
+# Standard deviation of each Gaussian, in the units of the returned points.
 DEVIATIONS = {"8gaussians": 0.02 / 1.414, "25gaussians": 0.05 / 2.828}
 
 
@@ -15,8 +16,8 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     """Return the handwritten digits of scikit-learn (real data, from UCI).
 
     Returns:
-      uint8 [1797, 8, 8, 1] in [0, 255] (the set's 0 to 16 times 255/16, rounded) and
-      int labels [1797] in [0, 10).
+      images, uint8 [1797, 8, 8, 1] in [0, 255] (the set's values from 0 to 16, times
+      255/16 and rounded), and labels, integers [1797] in [0, 10).
 
     Raises:
       UserError: scikit-learn is not installed.
@@ -27,7 +28,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def centers(name: str) -> np.ndarray:
-    """Return the modes of '8gaussians' or '25gaussians', float32 [8 or 25, 2]."""
+    """Return the centres of '8gaussians' or '25gaussians', float32 [8 or 25, 2]."""
     if name == "8gaussians":
         side = 2 / np.sqrt(2)
         ring = [(2, 0), (-2, 0), (0, 2), (0, -2)]
@@ -38,20 +39,23 @@ def centers(name: str) -> np.ndarray:
 
 
 def points(name: str, num: int, seed: int) -> np.ndarray:
-    """Draw from a toy set of igul222/improved_wgan_training gan_toy.py.
+    """Draw points of a toy set of igul222/improved_wgan_training, gan_toy.py.
 
-    '8gaussians': ring of radius 2, standard deviation 0.02, all over 1.414.
-    '25gaussians': the grid {-4, -2, 0, 2, 4}^2, standard deviation 0.05, all over
-    2.828; as many points of each mode as `num` allows, shuffled.
-    'swissroll': dimensions 0 and 2 of scikit-learn's roll with noise 0.25, over 7.5.
+    '8gaussians': a ring of radius 2 and standard deviation 0.02, divided by 1.414.
+    '25gaussians': the grid {-4, -2, 0, 2, 4}^2 with standard deviation 0.05, divided by
+    2.828; each centre has the same number of points, as far as `num` allows, in random
+    order.
+    'swissroll': dimensions 0 and 2 of scikit-learn's roll with noise 0.25, divided by
+    7.5.
 
-    igul222 draws the ring and the roll endlessly and fixes 100,000 points of the grid;
-    here each is a fixed set, so that an epoch and a held-out part mean something.
+    The authors' code draws endless points of the ring and the roll, and a fixed set of
+    100,000 points of the grid. Here each is a fixed set, so that an epoch and a
+    held-out part have a meaning.
 
     Args:
       name: one of TOY_SETS.
       num: number of points.
-      seed: of numpy's generator.
+      seed: seed of numpy's generator.
 
     Returns:
       float32 [num, 2].
@@ -74,7 +78,8 @@ def points(name: str, num: int, seed: int) -> np.ndarray:
     return modes[chosen] + np.float32(DEVIATIONS[name]) * noise
 
 
-def sklearn_datasets(name: str):
+def sklearn_datasets(name: str) -> Any:
+    """Import sklearn.datasets; raises UserError, naming `data.name`, without it."""
     try:
         import sklearn.datasets
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""A folder of image files, with subfolders for splits and classes where it has them."""
+"""Folders of image files, with optional subfolders for splits and classes."""
 
 import os
 import pathlib
@@ -8,120 +8,127 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxgan.data import transforms
-from jaxgan.data.sources import Example, Source, split_indices, stamps
+from jaxgan.data.image_formats import Header, ImageFormat, choose_format, sample_headers
+from jaxgan.data.sources import Example, Parts, file_versions, split_indices
 from jaxgan.errors import UserError
 from jaxgan.files import buckets
+from jaxgan.files.image_folders import IMAGE_ENDINGS, has_image_ending, walk_files
 
-ENDINGS = (
-    ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff",
-    ".webp",
-)  # fmt: skip
+# The first of these that exists next to `train` is the held-out part.
 HELDOUT_FOLDERS = ("test", "val", "valid", "validation")
 
 
-class Found(NamedTuple):
-    """Images of a folder: their paths, and of gs:// ones the size and generation."""
+class ImagePaths(NamedTuple):
+    """The image files of a folder.
+
+    Attributes:
+      folder: the folder.
+      paths: the paths of the files, sorted.
+      objects: for gs://, {path: (size in bytes, generation)}; empty for a local folder.
+    """
 
     folder: str
     paths: list[str]
-    facts: dict[str, tuple[int, str]]
+    objects: dict[str, tuple[int, str]]
 
 
 class FolderSource:
-    """Image files, decoded when asked for; [] raises UserError naming a bad file."""
+    """Image files as a source; they are decoded when they are asked for.
 
-    form: transforms.Format
+    `source[index]` raises UserError, naming the file, if it cannot be decoded.
+    """
 
-    def __init__(self, found: Found, labels: list[int] | None = None):
-        self.found, self.paths = found, found.paths
-        self.labels = labels or [0] * len(found.paths)
+    image_format: ImageFormat
+
+    def __init__(self, images: ImagePaths, labels: list[int] | None = None):
+        self.images, self.paths = images, images.paths
+        self.labels = labels or [0] * len(images.paths)
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def header(self, index: int) -> transforms.Header:
+    def read_header(self, index: int) -> Header:
         """Return the size and colour of an image without decoding it."""
         path = self.paths[index]
-        return transforms.header(buckets.opened(path), path)
+        return transforms.read_header(buckets.path_or_content(path), path)
 
-    def stamp(self) -> Iterator[tuple]:
-        """Yield what changes when a file does."""
-        facts = self.found.facts
-        if not facts:
-            return stamps(self.paths)
-        return ((path, *facts[path]) for path in self.paths)
+    def versions(self) -> Iterator[tuple]:
+        """Yield for each file its path, size and time of change or generation."""
+        objects = self.images.objects
+        if not objects:
+            return file_versions(self.paths)
+        return ((path, *objects[path]) for path in self.paths)
 
-    def identity(self) -> Iterator[tuple]:
-        """Yield each file's name below the folder, and its size."""
-        folder, _, facts = self.found
+    def identity_facts(self) -> Iterator[tuple]:
+        """Yield each file's path relative to the folder, and its size in bytes."""
+        folder, _, objects = self.images
         for path in self.paths:
-            size = facts[path][0] if facts else os.path.getsize(path)
+            size = objects[path][0] if objects else os.path.getsize(path)
             yield os.path.relpath(path, folder), size
 
     def __getitem__(self, index: int) -> Example:
         path = self.paths[index]
-        image = transforms.decode(buckets.opened(path), path, self.form)
+        image = transforms.decode(
+            buckets.path_or_content(path), path, self.image_format
+        )
         return {"image": image, "label": np.int32(self.labels[index])}
 
 
-def load(
-    folder: str, *, image_size: int, channels: int, labels: bool
-) -> tuple[Source, Source | None, tuple[int, int, int], int]:
-    """Find the images of a folder, in all its subfolders, sorted by path.
+def load(folder: str, *, image_size: int, channels: int, labels: bool) -> Parts:
+    """Find the images in a folder and all its subfolders, sorted by path.
 
-    Where it has a subfolder `train`, that is the training set, and the first there is
-    of `test`, `val`, `valid`, `validation` is the held-out one. Names that begin with a
-    dot are passed over, and so are files that are not named like images.
+    A subfolder `train` is the training part, if there is one, and the first of
+    HELDOUT_FOLDERS that exists is the held-out part. Files and folders whose names
+    begin with a dot are left out, and so are files whose names do not end like an
+    image's.
 
     Args:
       folder: the folder, local or gs://.
-      image_size: the shorter side is brought to it and the centre cut out; 0 = the
-        images have one size and keep it.
-      channels: 1 or 3, converting; 0 = as they are.
-      labels: the subfolders are classes, numbered in alphabetical order.
-
-    Returns:
-      the training set, the held-out set or None, the images' shape, and the number of
-      classes (0 without `labels`).
+      image_size: the shorter side of each image is resized to it and the centre cut
+        out; 0 means that all images have one size, and keeps it.
+      channels: 1 or 3, to which images are converted; 0 keeps theirs.
+      labels: whether the subfolders are classes, numbered in alphabetical order.
 
     Raises:
-      UserError: no folder, no images, images outside class folders, a file that is no
-        image (of those looked at to find out the size and the channels).
+      UserError: the folder does not exist or has no images, an image lies outside the
+        folders of classes, or one of the files whose headers are read is not an image.
     """
-    root, heldout_root = _parts(folder)
-    found = _find(root)
-    classes = _classes(root, found.paths) if labels else []
-    train = FolderSource(found, _numbers(root, found.paths, classes))
-    train.form = transforms.settle(transforms.sample(train), image_size, channels)
-    if heldout_root is None:
-        return train, None, train.form.shape, len(classes)
-    found = _find(heldout_root)
-    heldout = FolderSource(found, _numbers(heldout_root, found.paths, classes))
-    heldout.form = train.form
-    return train, heldout, train.form.shape, len(classes)
+    root, heldout_root = _find_parts(folder)
+    images = _find_images(root)
+    classes = _find_classes(root, images.paths) if labels else []
+    train = FolderSource(images, _class_numbers(root, images.paths, classes))
+    headers = sample_headers(train)
+    train.image_format = choose_format(headers, image_size, channels)
+    heldout = None
+    if heldout_root is not None:
+        images = _find_images(heldout_root)
+        numbers = _class_numbers(heldout_root, images.paths, classes)
+        heldout = FolderSource(images, numbers)
+        heldout.image_format = train.image_format
+    return Parts(train, heldout, train.image_format.shape, len(classes))
 
 
 def load_pair(folder: str, folder_b: str) -> list[FolderSource]:
-    """Find the images of two domains, in all subfolders of theirs, sorted by path.
+    """Find the images of two domains, in all subfolders, sorted by path.
 
     Args:
-      folder: has subfolders trainA, trainB, testA and testB; where a test folder is
-        missing, 10 % of the training images are held out. Or, with `folder_b`,
-      folder, folder_b: each one domain, as `load` takes it.
+      folder: without `folder_b`, a folder with the subfolders trainA, trainB, testA and
+        testB; if a test folder is missing, 10 % of that domain's training images are
+        held out. With `folder_b`, the folder of domain a, laid out as for `load`.
+      folder_b: '', or the folder of domain b, laid out as for `load`.
 
     Returns:
-      the training images of both domains, the held-out ones of both; their `form` is
-      still to be set.
+      the training images of a and of b, and the held-out images of a and of b. Their
+      `image_format` is still to be set.
 
     Raises:
-      UserError: a folder is missing or has no images, or only one of them.
+      UserError: a folder is missing, has no images, or has only one image where some
+        have to be held out.
     """
     if folder_b:
-        roots = [
-            _parts(one, field) for one, field in ((folder, "dir"), (folder_b, "dir_b"))
-        ]
+        roots = [_find_parts(folder, "dir"), _find_parts(folder_b, "dir_b")]
     else:
-        root = _checked(folder, "dir")
+        root = _existing_folder(folder, "dir")
         roots = [(root / f"train{x}", root / f"test{x}") for x in "AB"]
         for train, _ in roots:
             if not train.is_dir():
@@ -131,90 +138,88 @@ def load_pair(folder: str, folder_b: str) -> list[FolderSource]:
                     f"{', '.join(found[:8]) or 'none'}; trainA, trainB, testA and "
                     "testB expected, or two folders as data.dir and data.dir_b"
                 )
-    (train_a, heldout_a), (train_b, heldout_b) = (_domain(*each) for each in roots)
+    (train_a, heldout_a), (train_b, heldout_b) = (_find_domain(*each) for each in roots)
     return [train_a, train_b, heldout_a, heldout_b]
 
 
-def _domain(
+def _find_domain(
     train: pathlib.Path, heldout: pathlib.Path | None
 ) -> tuple[FolderSource, FolderSource]:
-    found = _find(train)
+    """Return a domain's training images and held-out images."""
+    images = _find_images(train)
     if heldout is not None and heldout.is_dir():
-        return FolderSource(found), FolderSource(_find(heldout))
-    parts = split_indices(len(found.paths), f"data.dir = {train}")
-    first, second = ([found.paths[index] for index in part] for part in parts)
-    return FolderSource(found._replace(paths=first)), FolderSource(
-        found._replace(paths=second)
+        return FolderSource(images), FolderSource(_find_images(heldout))
+    parts = split_indices(len(images.paths), f"data.dir = {train}")
+    first, second = (
+        FolderSource(images._replace(paths=[images.paths[index] for index in part]))
+        for part in parts
     )
+    return first, second
 
 
-def _checked(folder: str, field: str) -> pathlib.Path:
-    path = buckets.path(folder)
+def _existing_folder(folder: str, field: str) -> pathlib.Path:
+    path = buckets.to_path(folder)
     if not path.is_dir():
         raise UserError(f"data.{field} = {folder}: no such folder")
     return path
 
 
-def _parts(folder: str, field: str = "dir") -> tuple[pathlib.Path, pathlib.Path | None]:
-    root = _checked(folder, field)
+def _find_parts(
+    folder: str, field: str = "dir"
+) -> tuple[pathlib.Path, pathlib.Path | None]:
+    """Return the folders of the training images and of the held-out ones, if any."""
+    root = _existing_folder(folder, field)
     if not (root / "train").is_dir():
         return root, None
     parts = (root / name for name in HELDOUT_FOLDERS)
     return root / "train", next((part for part in parts if part.is_dir()), None)
 
 
-def _find(root: pathlib.Path) -> Found:
-    facts = buckets.files(str(root)) if buckets.is_remote(root) else {}
-    paths = _remote(root, facts) if buckets.is_remote(root) else _local(root)
+def _find_images(root: pathlib.Path) -> ImagePaths:
+    remote = buckets.is_remote(root)
+    objects = buckets.list_objects(str(root)) if remote else {}
+    paths = _remote_images(root, objects) if remote else _local_images(root)
     if not paths:
-        raise UserError(
-            f"data.dir = {root}: no images there ({', '.join(ENDINGS)} looked for)"
-        )
-    return Found(str(root), paths, facts)
+        endings = ", ".join(IMAGE_ENDINGS)
+        raise UserError(f"data.dir = {root}: no images there ({endings} looked for)")
+    return ImagePaths(str(root), paths, objects)
 
 
-def _remote(root: pathlib.Path, paths: Iterable[str]) -> list[str]:
+def _remote_images(root: pathlib.Path, paths: Iterable[str]) -> list[str]:
     start = len(f"{root}/")
-    found = sorted(path[start:].split("/") for path in paths)
+    # Sorted by their parts, as pathlib sorts local paths, and not as strings.
+    relative_paths = sorted(path[start:].split("/") for path in paths)
     return [
         f"{root}/{'/'.join(parts)}"
-        for parts in found
-        if all(part[:1] != "." for part in parts) and _is_image(parts[-1])
+        for parts in relative_paths
+        if all(part[:1] != "." for part in parts) and has_image_ending(parts[-1])
     ]
 
 
-def _local(root: pathlib.Path) -> list[str]:
-    found = []
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        subfolders[:] = [name for name in subfolders if name[0] != "."]
-        found += [
-            pathlib.Path(folder, name)
-            for name in names
-            if name[0] != "." and _is_image(name)
-        ]
-    return [str(path) for path in sorted(found)]
+def _local_images(root: pathlib.Path) -> list[str]:
+    images = sorted(path for path in walk_files(root) if has_image_ending(path.name))
+    return [str(path) for path in images]
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(ENDINGS)
-
-
-def _class(root: pathlib.Path, path: str) -> str:
-    parts = buckets.path(path).relative_to(root).parts
+def _class_name(root: pathlib.Path, path: str) -> str:
+    parts = buckets.to_path(path).relative_to(root).parts
     if len(parts) == 1:
         raise UserError(f"{path}: labels need each image in a subfolder, its class")
     return parts[0]
 
 
-def _classes(root: pathlib.Path, paths: list[str]) -> list[str]:
-    return sorted({_class(root, path) for path in paths})
+def _find_classes(root: pathlib.Path, paths: list[str]) -> list[str]:
+    return sorted({_class_name(root, path) for path in paths})
 
 
-def _numbers(root: pathlib.Path, paths: list[str], classes: list[str]) -> list[int]:
+def _class_numbers(
+    root: pathlib.Path, paths: list[str], classes: list[str]
+) -> list[int]:
+    """Return the index in `classes` of each image's class; all 0 without classes."""
     if not classes:
         return [0] * len(paths)
     number = {name: index for index, name in enumerate(classes)}
-    names = [_class(root, path) for path in paths]
+    names = [_class_name(root, path) for path in paths]
     for name, path in zip(names, paths, strict=True):
         if name not in number:
             raise UserError(f"{path}: class {name} is not among those to train on")

@@ -1,4 +1,4 @@
-"""Images in one .npz file."""
+"""Images in one .npz file of numpy."""
 
 import io
 import os
@@ -15,30 +15,31 @@ IMAGE_KEYS, LABEL_KEYS = ("image", "images", "x"), ("label", "labels", "y")
 
 
 def load(path: str, labels: bool) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read the images, and the labels if asked for.
+    """Read the images, and the labels if they are asked for.
 
     Args:
-      path: the file, or a folder that holds one such file, local or gs://.
-      labels: read them too, from the key 'label', 'labels' or 'y'.
+      path: the file, or a folder that holds exactly one such file, local or gs://.
+      labels: whether to read labels, from the key 'label', 'labels' or 'y'.
 
     Returns:
-      uint8 [n, h, w, 1 or 3] from the key 'image', 'images' or 'x', or else from the
-      file's only array; integers [n] or None.
+      images, uint8 [n, h, w, 1 or 3], from the key 'image', 'images' or 'x', or from
+      the only array of the file; and labels, integers [n] or None.
 
     Raises:
-      UserError: no such file or key, or an array of another kind.
+      UserError: the file or a key does not exist, or an array has another type or
+        shape.
     """
-    file = _file(path)
+    file = _find_file(path)
     try:
-        # Opened here, as numpy leaves a file that it cannot read open.
-        with _opened(file) as stream, np.load(stream) as arrays:
+        # The file is opened here, because numpy does not close one that it cannot read.
+        with _open_for_reading(file) as stream, np.load(stream) as arrays:
             keys = list(arrays)
             only = len(keys) == 1
-            image_key = keys[0] if only else _key(file, keys, IMAGE_KEYS)
+            image_key = keys[0] if only else _find_key(file, keys, IMAGE_KEYS)
             images = arrays[image_key]
-            label_key = _key(file, keys, LABEL_KEYS) if labels else None
+            label_key = _find_key(file, keys, LABEL_KEYS) if labels else None
             targets = arrays[label_key] if label_key else None
-    # A .npy file gives an array, which is no context: a TypeError.
+    # The TypeError is that of a .npy file: np.load returns an array, no context.
     except (
         OSError,
         ValueError,
@@ -48,19 +49,18 @@ def load(path: str, labels: bool) -> tuple[np.ndarray, np.ndarray | None]:
         zlib.error,
     ) as error:
         raise UserError(f"{file}: not a readable .npz file ({error})") from error
-    return _images(images, f"{file}[{image_key}]"), _labels(
-        targets, f"{file}[{label_key}]", len(images)
-    )
+    images = _check_images(images, f"{file}[{image_key}]")
+    return images, _check_labels(targets, f"{file}[{label_key}]", len(images))
 
 
-def _opened(file: os.PathLike) -> BinaryIO:
+def _open_for_reading(file: os.PathLike) -> BinaryIO:
     if buckets.is_remote(file):
-        return io.BytesIO(buckets.read(file))
+        return io.BytesIO(buckets.read_object(file))
     return open(file, "rb")
 
 
-def _file(path: str) -> os.PathLike:
-    folder = buckets.path(path)
+def _find_file(path: str) -> os.PathLike:
+    folder = buckets.to_path(path)
     if not folder.is_dir():
         return folder
     files = sorted(folder.glob("*.npz"))
@@ -69,7 +69,7 @@ def _file(path: str) -> os.PathLike:
     return files[0]
 
 
-def _key(file: os.PathLike, keys: list[str], known: tuple[str, ...]) -> str:
+def _find_key(file: os.PathLike, keys: list[str], known: tuple[str, ...]) -> str:
     found = [key for key in known if key in keys]
     if not found:
         raise UserError(
@@ -79,7 +79,7 @@ def _key(file: os.PathLike, keys: list[str], known: tuple[str, ...]) -> str:
     return found[0]
 
 
-def _images(images: np.ndarray, name: str) -> np.ndarray:
+def _check_images(images: np.ndarray, name: str) -> np.ndarray:
     if images.ndim == 3:
         images = images[..., None]
     good = images.ndim == 4 and images.shape[-1] in (1, 3) and images.size
@@ -91,7 +91,7 @@ def _images(images: np.ndarray, name: str) -> np.ndarray:
     return images
 
 
-def _labels(labels: np.ndarray | None, name: str, num: int) -> np.ndarray | None:
+def _check_labels(labels: np.ndarray | None, name: str, num: int) -> np.ndarray | None:
     if labels is None:
         return None
     if labels.shape != (num,) or labels.dtype.kind not in "iu" or labels.min() < 0:
