@@ -1,8 +1,9 @@
 """CycleGAN's networks against PyTorch, weights copied over.
 
-The PyTorch side is written here from the tables in docs/papers.md, the sections whose
-headings begin with "CycleGAN:". It has the modules of `torch.nn` in the order that they
-run, which is also the order of our layers' names.
+The PyTorch side is written here from docs/papers.md, "CycleGAN: ResNet generator",
+docs/papers.md, "CycleGAN: U-Net generator", and docs/papers.md, "CycleGAN: critics".
+It has the modules of `torch.nn` in the order that they run, which is also the order of
+our layers' names.
 """
 
 import functools
