@@ -91,8 +91,9 @@ def test_whole_steps_have_the_right_shapes_at_full_size(name, variant):
     assert estimate["heldout/wasserstein"].shape == ()
 
 
-# spec/tutorials.md, spec/wgan.md section 10. Clipped recipes of igul222's code have
-# BatchNorm in both networks, which adds a scale and a bias for each channel.
+# Numbers of parameters: docs/papers.md, "WGAN", "WGAN-GP" and "Tutorials" have them.
+# Clipped recipes of igul222's code have BatchNorm in both networks, which adds a scale
+# and a bias for each channel.
 PARAMETERS = {
     ("wgan", "tutorial"): (579_728, 533_505),
     ("wgan", "mnist"): (
@@ -128,7 +129,7 @@ def test_every_variant_has_its_golden_numbers_of_parameters():
         assert found == expected, (name, variant)
 
 
-# wgan.md section 2.2's table; its optimizer is (learning rate, b1, b2, decay_steps).
+# docs/papers.md, "WGAN-GP"; an optimizer is (learning rate, b1, b2, decay_steps).
 ADAM = (1e-4, 0.5, 0.9, 0)
 WGAN_GP = {
     "tutorial": {"z": 100, "batch": 64, "weight": 10, "adam": (1e-4, 0.5, 0.999, 0)},
@@ -212,7 +213,7 @@ WGAN["image64_mlp"] = WGAN["image64"]
 
 @pytest.mark.parametrize("variant", WGAN)
 def test_wgan_has_the_values_of_its_two_codes(variant):
-    """wgan.md section 2.1: the authors' code, and the clipping mode of igul222's."""
+    """docs/papers.md, "WGAN": the authors' code, and the clipping mode of igul222's."""
     row, found = WGAN[variant], fields("wgan", variant)
     expected = {
         "gan.latent": "normal",

@@ -1,4 +1,4 @@
-"""The CycleGAN config: the paper's table, upstream's defaults, the tutorial's."""
+"""The CycleGAN config: the paper's table, the official code's, the tutorial's."""
 
 import runpy
 from pathlib import Path
@@ -40,7 +40,7 @@ def counts(settings):
     return found["generator"], found["critic"]
 
 
-# cyclegan.md 1.3, 1.5 and its defaults to adopt.
+# docs/papers.md, "CycleGAN: ResNet generator" and the sections that follow it.
 @pytest.mark.parametrize("variant", [*CONFIG["TFDS"], "folder"])
 def test_the_papers_recipe(variant):
     fields = variants.flatten(get(variant))
@@ -82,7 +82,7 @@ def test_the_papers_recipe(variant):
 
 
 def test_an_epoch_of_horse2zebra_and_its_rate():
-    """1,067 horses, 1,334 zebras: 266,800 iterations (cyclegan.md 1.11)."""
+    """1,067 horses, 1,334 zebras: 266,800 iterations of batch 1."""
     settings = get("horse2zebra")
     plan = PairPlan(1067, 1334, batch_size=1, seed=0)
     assert build(settings).num_steps(plan) == 266_800
