@@ -73,7 +73,7 @@ def test_cyclegans_side_is_the_papers_recipe_at_its_size():
 def test_torch_side_is_the_authors_cyclegan():
     torch = pytest.importorskip("torch")
     module, model = load("cyclegan_step"), load("cyclegan_torch")
-    # spec/cyclegan.md 1.3 and 1.5
+    # docs/papers.md, "CycleGAN: ResNet generator"
     with torch.device("meta"):
         networks = [model["generator"](9, 64), model["generator"](6, 64)]
         networks.append(model["critic"](64))

@@ -147,7 +147,7 @@ def test_whole_step_of_the_default_has_its_shapes():
         gan.train_step, state, {"a": image, "b": image}, KEY
     )
     assert after == state
-    # interface.md
+    # The names that users and checks rely on: docs/commands.md.
     names = {f"generator/{t}" for t in ("adversarial_a2b", "adversarial_b2a")}
     names |= {"generator/cycle_a", "generator/cycle_b"}
     names |= {"critic/a", "critic/b", "critic/loss", "generator/loss"}

@@ -33,7 +33,7 @@ LAMBDA_A, LAMBDA_B = 10.0, 7.0
 CLIP, PENALTY_WEIGHT = 0.3, 10.0
 
 
-# The networks: spec/cyclegan.md 1.3 and 1.5
+# The networks: docs/papers.md, "CycleGAN: ResNet generator"
 
 
 def norm(kind, features):
