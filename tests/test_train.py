@@ -17,11 +17,12 @@ from helpers.runs import (
     lines,
     pictures,
     run,
+    run_in_process,
     run_until,
     write_config,
 )
 
-from jaxgan import data
+from jaxgan import data, main
 from jaxgan.workdir import checkpoint_files
 from jaxgan.workdir.writers import Means, cut_lines_after
 
@@ -124,7 +125,7 @@ def test_sigint_exits_130_and_a_finished_run_goes_on(undisturbed, tmp_path):
     code, _ = run_until(signal.SIGINT, 10, workdir, config, shorter)
     assert code == 130
     assert run("main", config, shorter, f"--workdir={workdir}").returncode == 0
-    again = run("main", config, shorter, f"--workdir={workdir}")
+    again = run_in_process(main, config, shorter, f"--workdir={workdir}")
     assert again.returncode == 0
     assert "finished at step 30" in again.stdout
     assert run("main", config, f"--workdir={workdir}").returncode == 0
@@ -135,8 +136,8 @@ def test_sigint_exits_130_and_a_finished_run_goes_on(undisturbed, tmp_path):
 def test_another_config_is_refused_with_a_table(undisturbed):
     workdir = undisturbed / "run"
     before = final_bytes(workdir, LAST), lines(workdir)
-    done = run(
-        "main",
+    done = run_in_process(
+        main,
         config_of(undisturbed),
         f"--workdir={workdir}",
         "--config.data.batch_size=16",
@@ -147,8 +148,8 @@ def test_another_config_is_refused_with_a_table(undisturbed):
     assert done.stderr.count("\n") == 1
     assert "data.batch_size: stored 8, given 16" in done.stderr
     assert "optimizer.critic.learning_rate: stored" in done.stderr
-    fewer = run(
-        "main",
+    fewer = run_in_process(
+        main,
         config_of(undisturbed),
         f"--workdir={workdir}",
         "--config.train.num_steps=50",
@@ -161,18 +162,12 @@ def test_another_config_is_refused_with_a_table(undisturbed):
 def test_loss_that_is_not_finite(tmp_path):
     config = write_config(tmp_path)
     workdir = tmp_path / "run"
-    assert (
-        run(
-            "main",
-            f"--config={config}",
-            f"--workdir={workdir}",
-            "--config.train.num_steps=20",
-        ).returncode
-        == 0
-    )
+    shorter = "--config.train.num_steps=20"
+    done = run_in_process(main, f"--config={config}", f"--workdir={workdir}", shorter)
+    assert done.returncode == 0, done.stderr
     wild = tmp_path / "wild"
-    done = run(
-        "main",
+    done = run_in_process(
+        main,
         f"--config={config}",
         f"--workdir={wild}",
         f"--config.train.init_from={workdir}",
@@ -190,8 +185,8 @@ def test_loss_that_is_not_finite(tmp_path):
 def test_warm_start_takes_the_networks_and_nothing_else(undisturbed, tmp_path):
     """With a learning rate of nearly 0 the networks stay those of the other run."""
     other = undisturbed / "run"
-    done = run(
-        "main",
+    done = run_in_process(
+        main,
         config_of(undisturbed),
         f"--workdir={tmp_path / 'run'}",
         f"--config.train.init_from={other}",
@@ -210,7 +205,9 @@ def test_warm_start_takes_the_networks_and_nothing_else(undisturbed, tmp_path):
 
 def test_profile_writes_a_trace(tmp_path):
     config = write_config(tmp_path)
-    done = run("main", f"--config={config}", f"--workdir={tmp_path}", "--profile")
+    shorter = "--config.train.num_steps=30"
+    flags = f"--config={config}", f"--workdir={tmp_path}", "--profile", shorter
+    done = run_in_process(main, *flags)
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
     assert list((tmp_path / "profile").rglob("perfetto_trace.json.gz"))

@@ -45,6 +45,6 @@ BELOW_ONE = Rule("must be in [0, 1)", lambda x: 0 <= x < 1)
 CHANNELS = Rule(
     "must be 1, 3, or 0 for as many as the data has", lambda x: x in (0, 1, 3)
 )
-SEED = Rule("must be in [0, 2^31): 0 or more, and below 2^31", lambda x: 0 <= x < 2**31)
+SEED = Rule("must be below 2^31, and 0 or more", lambda x: 0 <= x < 2**31)
 # Checked where the value is used: by the networks (jaxgan/models) or the data.
 ANY = Rule("", lambda x: True)

@@ -666,7 +666,7 @@ def test_float64_stays_float64(name):
         state = jax.eval_shape(gan.init, KEY)
         batch = {name: leaf[0] for name, leaf in batches(config, 1).items()}
         trained, metrics = jax.eval_shape(gan.train_step, state, batch, KEY)
-        asked = {"label": jnp.zeros(4, jnp.int32)}
+        asked = LatentInputs(jnp.zeros(4, jnp.int32))
         drawn = jax.eval_shape(gan.sample, state, asked, KEY)
     for tree in (state, trained, metrics, drawn):
         flat = jax.tree_util.tree_leaves_with_path(tree)

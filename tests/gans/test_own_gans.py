@@ -5,6 +5,7 @@ import re
 
 import pytest
 from helpers import ROOT
+from helpers.runs import run_in_process
 
 from jaxgan import evaluate, main, sample, translate
 from jaxgan.errors import UserError
@@ -52,9 +53,9 @@ def train(folder, recipe):
     workdir = folder / "run"
     fields = RUN | SMALL[recipe]
     flags = [f"--config.{name}={value}" for name, value in fields.items()]
-    assert (
-        main.main([f"--config={folder / recipe}", f"--workdir={workdir}", *flags]) == 0
-    )
+    where = f"--config={folder / recipe}", f"--workdir={workdir}"
+    done = run_in_process(main, *where, *flags)
+    assert done.returncode == 0, done.stderr
     return workdir
 
 
@@ -72,8 +73,9 @@ def test_a_gan_that_draws_from_latents(folder, plain_convolutions):
     # It is 2 for scores of zero, and 1 less for scores that are right by the margin.
     assert all(0 < row["critic/loss"] < 10 for row in rows)
     out = folder / "samples.npz"
-    assert sample.main([f"--workdir={workdir}", "--num=3", f"--out={out}"]) == 0
-    assert evaluate.main([f"--workdir={workdir}", "--num_samples=4"]) == 0
+    run = f"--workdir={workdir}"
+    assert run_in_process(sample, run, "--num=3", f"--out={out}").returncode == 0
+    assert run_in_process(evaluate, run, "--num_samples=4").returncode == 0
 
 
 def test_a_gan_that_translates(folder, plain_convolutions):
@@ -81,15 +83,14 @@ def test_a_gan_that_translates(folder, plain_convolutions):
     rows = metrics(workdir)
     assert [row["step"] for row in rows] == [2, 4]
     assert {"critic/a", "generator/cycle_b", "heldout/psnr_a2b"} <= rows[-1].keys()
-    code = translate.main(
-        [
-            f"--workdir={workdir}",
-            f"--input={workdir / 'samples'}",
-            f"--output={folder / 'translated'}",
-            "--direction=b2a",
-        ]
+    done = run_in_process(
+        translate,
+        f"--workdir={workdir}",
+        f"--input={workdir / 'samples'}",
+        f"--output={folder / 'translated'}",
+        "--direction=b2a",
     )
-    assert code == 0
+    assert done.returncode == 0, done.stderr
     assert list((folder / "translated").glob("*.png"))
 
 

@@ -1,6 +1,8 @@
 """Small real runs for the tests of the loop and the verbs."""
 
 import atexit
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -10,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -18,7 +21,11 @@ from jaxgan.experiment import stored
 from jaxgan.workdir import checkpoint_files
 
 ROOT = Path(__file__).parents[2]
-COMPILED = tempfile.mkdtemp(prefix="jaxgan-compiled-")
+# What is compiled is shared by all processes of a test run: those of pytest-xdist, and
+# those that tests start.
+COMPILED = Path(tempfile.gettempdir()) / "jaxgan-compiled-{}".format(
+    os.environ.get("PYTEST_XDIST_TESTRUNUID", os.getpid())
+)
 atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
 VARYING = ("seconds", "images_per_second")
 LAST = 60  # step of the small runs
@@ -89,7 +96,7 @@ def environment(arguments, quick=False):
         "PYTHONPATH": str(ROOT),
         "XLA_FLAGS": "",
         # The processes of a test run share what they compile.
-        "JAX_COMPILATION_CACHE_DIR": COMPILED,
+        "JAX_COMPILATION_CACHE_DIR": str(COMPILED),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     if quick:
@@ -107,6 +114,29 @@ def run(verb, *arguments, quick=False):
         timeout=300,
         check=False,
     )
+
+
+class Done(NamedTuple):
+    """What a command left: as subprocess.CompletedProcess has it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_in_process(module, *arguments):
+    """Run a command to its end in this process, where starting JAX is paid once.
+
+    Compiled without most optimizations. Its bits are not those of `run`.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = module.main([*map(str, arguments)])
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 def run_until(number, line_of_step, workdir, *arguments):

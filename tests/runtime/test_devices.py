@@ -129,11 +129,13 @@ def test_eight_devices_equal_one(gan, either):
 
 def samples(config, state):
     """Return samples of fixed latents, or translations of fixed images."""
-    asked = {name: x[-1, -1] for name, x in batches(config, 1).items()}
-    if "label" in asked:
-        latents = np.random.default_rng(2).standard_normal((len(asked["label"]), 3))
-        asked["latents"] = latents.astype(np.float32)
-    return jax.jit(gan_of(config).sample)(state, asked, KEY)
+    batch = {name: x[-1, -1] for name, x in batches(config, 1).items()}
+    if "label" in batch:
+        latents = np.random.default_rng(2).standard_normal((len(batch["label"]), 3))
+        inputs = LatentInputs(batch["label"], latents.astype(np.float32))
+    else:
+        inputs = DomainImages(**batch)
+    return jax.jit(gan_of(config).sample)(state, inputs, KEY)
 
 
 @pytest.mark.parametrize("gan", GANS)

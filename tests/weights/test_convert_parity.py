@@ -153,10 +153,10 @@ def test_translations_are_torchs(tmp_path):
     with torch.no_grad():
         given = torch.from_numpy(image.transpose(2, 0, 1)[None])
         wanted = network(given)[0].numpy().transpose(1, 2, 0)
-    generators = [generators.load_from_file(file) for file in files]
-    translator = generators.Translator(generators[0], print)
+    loaded = [generators.load_from_file(file) for file in files]
+    translator = generators.Translator(loaded[0], print)
     made = [translator.translate(image)]
-    translator.generator = generators[1]  # compiled once for both
+    translator.generator = loaded[1]  # compiled once for both
     made.append(translator.translate(image))
     np.testing.assert_array_equal(made[0], made[1])
     np.testing.assert_allclose(made[0], wanted, atol=1e-4, rtol=0)
