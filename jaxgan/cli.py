@@ -13,7 +13,7 @@ from ml_collections import ConfigDict, config_flags
 
 from jaxgan.errors import UserError, unknown
 from jaxgan.experiment import Experiment, build
-from jaxgan.experiment.schema import help_lines
+from jaxgan.experiment.describe import help_lines
 from jaxgan.experiment.variants import flatten
 from jaxgan.files import storage
 from jaxgan.train import TrainingFailed

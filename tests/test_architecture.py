@@ -11,6 +11,7 @@ PACKAGE = ROOT / "jaxgan"
 # only from the groups before its own, and from its own folder.
 LAYERS = (
     "errors types",
+    "rules",
     "keys losses gradients models runtime files",
     "turns penalties pool optim pixels weights metrics",
     "data gans",
@@ -27,6 +28,7 @@ APART = [("losses", "models"), ("gans", "files"), ("data", "models"), ("data", "
 # The packages that a room may import besides Python's own.
 PACKAGES = {
     "errors": "",
+    "rules": "",
     "types": "jax flax numpy optax",
     "keys": "jax",
     "losses": "jax optax jaxtyping",

@@ -10,7 +10,7 @@ from helpers.runs import COMMON, run_in_process, write_config
 from PIL import Image
 
 from jaxgan import cli, convert, evaluate, main, sample, translate
-from jaxgan.experiment import schema, variants
+from jaxgan.experiment import describe, variants
 
 GP = "--config=configs/wgan_gp.py"
 
@@ -60,9 +60,9 @@ def test_help_of_main_names_every_field(capsys):
 
 
 def test_the_page_of_fields_is_the_table():
-    """Written anew: python -c "from jaxgan.experiment.schema import as_markdown;
+    """Written anew: python -c "from jaxgan.experiment.describe import as_markdown;
     print(as_markdown(), end='')" > docs/config.md"""
-    assert (ROOT / "docs" / "config.md").read_text() == schema.as_markdown()
+    assert (ROOT / "docs" / "config.md").read_text() == describe.as_markdown()
 
 
 def test_dry_run_prints_config_parameters_and_devices(tmp_path, capsys, monkeypatch):

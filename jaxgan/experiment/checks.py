@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from jaxgan.errors import UserError
-from jaxgan.experiment.schema import FIELDS, REQUIRED, Values, complete, section
+from jaxgan.experiment.schema import FIELDS
+from jaxgan.experiment.values import Values, complete, section
 from jaxgan.gans import Kind, find_gan
+from jaxgan.rules import REQUIRED
 
 # The options of `gan.penalty`, which a GAN with a penalty has as well.
 PENALTY_FIELDS = ("penalty_target", "penalty_one_sided", "penalty_noise_variance")

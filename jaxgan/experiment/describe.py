@@ -1,8 +1,10 @@
-"""What a config resolves to, as text: `--dry_run`."""
+"""Configs as text: what one resolves to, and the fields of all."""
 
 import jax
 
 from jaxgan.experiment.experiment import Experiment
+from jaxgan.experiment.schema import FIELDS
+from jaxgan.rules import Choice
 from jaxgan.runtime.devices import choose_devices
 
 
@@ -27,3 +29,33 @@ def describe(experiment: Experiment) -> str:
     lines.append(f"steps: {experiment.num_steps(feed.plan):,}")
     lines.append(f"devices: {', '.join(map(str, devices))}")
     return "\n".join(lines)
+
+
+def help_lines() -> list[str]:
+    """Return a line for each field: its name, its help, and the names that it takes."""
+    lines: dict[str, str] = {}
+    for field in FIELDS:
+        names = f": {field.rule.words}" if isinstance(field.rule, Choice) else ""
+        line = lines.get(field.name, f"  --config.{field.name}: {field.help}")
+        lines[field.name] = line + names
+    return list(lines.values())
+
+
+def as_markdown() -> str:
+    """Return docs/config.md."""
+    lines = [
+        "# The fields of a config",
+        "",
+        "Every field of the configs in `configs/`; each is set by",
+        "`--config.FIELD=VALUE`. A config has the fields of its GAN and its networks.",
+        "This page is written from the table in `jaxgan/experiment/schema.py`.",
+        "",
+        "| field | what it is | rule | on resume |",
+        "|---|---|---|---|",
+    ]
+    for field in FIELDS:
+        rule = field.rule.words or "-"
+        of = f" ({field.of})" if field.of in ("latent", "translation") else ""
+        resume = "may change" if field.resume else ""
+        lines.append(f"| `{field.name}` | {field.help}{of} | {rule} | {resume} |")
+    return "\n".join(lines) + "\n"

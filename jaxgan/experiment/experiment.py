@@ -16,11 +16,11 @@ from jaxgan.data import Dataset, Pair, PairPlan, Plan
 from jaxgan.experiment import (
     checks,
     latent_family,
-    schema,
     translation_family,
     variants,
 )
 from jaxgan.experiment.feed import Feed
+from jaxgan.experiment.values import section
 from jaxgan.gans.domains import Domains
 from jaxgan.gans.players import Players
 from jaxgan.penalties import Penalty
@@ -149,8 +149,7 @@ class Experiment:
         kind, family = gans.find_gan(self.gan_name), FAMILIES[self.family]
         options = {name: self.values[f"gan.{name}"] for name in kind.fields}
         if "penalty" in options:
-            section = schema.section(self.values, "gan")
-            options["penalty"] = penalty_function(section)
+            options["penalty"] = penalty_function(section(self.values, "gan"))
         return kind.make(
             self.networks(shape, num_classes, axis_name),
             generator_optimizer=family.optimizer(
@@ -171,7 +170,7 @@ class Experiment:
         `params` are the critic's, `shape` that of an example.
         """
         kind = gans.find_gan(self.gan_name)
-        if not kind.is_penalised(schema.section(self.values, "gan")):
+        if not kind.is_penalised(section(self.values, "gan")):
             return
         examples = jnp.linspace(-1, 1, 2 * math.prod(shape))
         score = self.networks(shape, num_classes).score_function(params)

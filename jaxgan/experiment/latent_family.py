@@ -13,7 +13,7 @@ from jaxgan.data.fingerprint import fingerprint
 from jaxgan.errors import UserError
 from jaxgan.experiment import pictures
 from jaxgan.experiment.feed import Feed, stack_examples
-from jaxgan.experiment.schema import Values, section
+from jaxgan.experiment.values import Values, section
 from jaxgan.gans.players import Players
 from jaxgan.models import latent
 from jaxgan.types import LatentInputs, Optimizer

@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxgan.errors import UserError
 from jaxgan.experiment.experiment import Experiment, build
-from jaxgan.experiment.schema import complete, may_change_on_resume
+from jaxgan.experiment.values import complete, may_change_on_resume
 from jaxgan.files import buckets
 
 

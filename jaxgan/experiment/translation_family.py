@@ -13,7 +13,7 @@ from jaxgan.data.fingerprint import fingerprint
 from jaxgan.errors import UserError
 from jaxgan.experiment import pictures
 from jaxgan.experiment.feed import Feed, stack_examples
-from jaxgan.experiment.schema import Values, section
+from jaxgan.experiment.values import Values, section
 from jaxgan.gans.domains import Domains
 from jaxgan.models import translation
 from jaxgan.types import DomainImages, Optimizer

@@ -1,35 +1,10 @@
 """The rules for a network's options, and their check before the network is built."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from jaxgan.errors import UserError, nearest, unknown
-
-
-class Rule(NamedTuple):
-    """Which values are allowed, in words ('must be WORDS') and as a function."""
-
-    words: str
-    allows: Callable[[Any], bool]
-
-
-def _is_int(value: Any, least: int) -> bool:
-    # Not isinstance: True and False are ints too.
-    return type(value) is int and value >= least
-
-
-AT_LEAST_0 = Rule("a whole number, 0 at least", lambda value: _is_int(value, 0))
-AT_LEAST_1 = Rule("a whole number, 1 at least", lambda value: _is_int(value, 1))
-ABOVE_0 = Rule(
-    "a number above 0", lambda value: type(value) in (int, float) and value > 0
-)
-TRUE_OR_FALSE = Rule("True or False", lambda value: isinstance(value, bool))
-WIDTHS = Rule(
-    "a tuple of whole numbers, each 1 at least",
-    lambda value: (
-        isinstance(value, tuple | list) and all(_is_int(width, 1) for width in value)
-    ),
-)
+from jaxgan.rules import Rule
 
 # By option: the names that its value is one of, or the rule for other values. The
 # order is that of the config's section and of error messages.
@@ -64,8 +39,8 @@ def check_options(
 def check_value(field: str, value: Any, allowed: tuple[str, ...] | Rule) -> None:
     """Raise UserError, `field = value: ...`, unless the value is allowed."""
     if isinstance(allowed, Rule):
-        if not allowed.allows(value):
-            raise UserError(f"{field} = {value}: must be {allowed.words}")
+        if problem := allowed.problem(value):
+            raise UserError(f"{field} = {value}: {problem}")
     elif value not in allowed:
         raise unknown(field, value, allowed)
 

@@ -17,8 +17,8 @@ from jaxgan.experiment import build
 from jaxgan.experiment import latent_family as latent_family
 from jaxgan.experiment import translation_family as translation_family
 from jaxgan.models import latent, layers
-from jaxgan.models.options import TRUE_OR_FALSE
 from jaxgan.models.translation import image_layers, resnet
+from jaxgan.rules import TRUE_OR_FALSE
 from jaxgan.runtime import devices
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -29,6 +29,7 @@ from jax import lax
 from jaxgan import penalties, pool, turns
 from jaxgan.experiment import experiment
 from jaxgan.models import layers
+from jaxgan.types import DomainImages, LatentInputs
 
 GANS = ("wgan", "wgan_gp", "cyclegan")
 OPTIMIZERS = ("sgd", "adam")

@@ -18,15 +18,8 @@ from flax.typing import Dtype
 from jaxgan.errors import UserError, unknown
 from jaxgan.models import layers
 from jaxgan.models.latent import dcgan, dcgan_5x5, mlp, resnet32, resnet64
-from jaxgan.models.options import (
-    AT_LEAST_0,
-    AT_LEAST_1,
-    TRUE_OR_FALSE,
-    WIDTHS,
-    Options,
-    Rule,
-    check_options,
-)
+from jaxgan.models.options import Options, check_options
+from jaxgan.rules import TRUE_OR_FALSE, WHOLE_FROM_0, WHOLE_FROM_1, WIDTHS, Rule
 
 
 class Entry(NamedTuple):
@@ -51,18 +44,22 @@ MLP: Options = {
     "initializer": mlp.INITIALIZERS,
 }
 DCGAN: Options = {
-    "width": AT_LEAST_1,
+    "width": WHOLE_FROM_1,
     "batch_norm": TRUE_OR_FALSE,
-    "extra_layers": AT_LEAST_0,
+    "extra_layers": WHOLE_FROM_0,
 }
-RESNET: Options = {"width": AT_LEAST_1}
+RESNET: Options = {"width": WHOLE_FROM_1}
 
 GENERATORS = {
     "mlp": Entry(mlp.Generator, {**MLP, "output": OUTPUTS}),
     "dcgan": Entry(dcgan.Generator, DCGAN, dcgan.SIDES),
     "dcgan_5x5": Entry(
         dcgan_5x5.Generator,
-        {"width": AT_LEAST_1, "norm": ("batch", "none"), "output": ("tanh", "sigmoid")},
+        {
+            "width": WHOLE_FROM_1,
+            "norm": ("batch", "none"),
+            "output": ("tanh", "sigmoid"),
+        },
         dcgan_5x5.SIDES,
     ),
     "resnet32": Entry(resnet32.Generator, RESNET, resnet32.SIDES),
@@ -73,7 +70,7 @@ CRITICS = {
     "dcgan": Entry(dcgan.Critic, DCGAN, dcgan.SIDES),
     "dcgan_5x5": Entry(
         dcgan_5x5.Critic,
-        {"width": AT_LEAST_1, "norm": ("none", "layer", "batch")},
+        {"width": WHOLE_FROM_1, "norm": ("none", "layer", "batch")},
         dcgan_5x5.SIDES,
     ),
     "resnet32": Entry(resnet32.Critic, RESNET, resnet32.SIDES),

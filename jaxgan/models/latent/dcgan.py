@@ -9,7 +9,7 @@ from flax.typing import Dtype
 
 from jaxgan.models import layers
 from jaxgan.models.convolutions.strided import ConvTranspose
-from jaxgan.models.options import Rule
+from jaxgan.rules import Rule
 
 KERNEL = nn.initializers.normal(0.02)
 SIDES = Rule(

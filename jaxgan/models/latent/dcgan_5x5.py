@@ -12,7 +12,7 @@ from flax.typing import Dtype, Initializer
 
 from jaxgan.models import layers
 from jaxgan.models.convolutions.strided import ConvTranspose
-from jaxgan.models.options import Rule
+from jaxgan.rules import Rule
 
 # Number of stride-2 convolutions in either network, by the images' side.
 DEPTHS = {8: 2, 16: 2, 28: 3, 32: 3, 64: 4}

@@ -9,7 +9,7 @@ import jax
 from flax.typing import Dtype, Initializer
 
 from jaxgan.models import layers
-from jaxgan.models.options import Rule
+from jaxgan.rules import Rule
 
 HE, GLOROT = layers.fan_uniform(he=True), layers.fan_uniform(he=False)
 SIDES = Rule("64", lambda side: side == 64)

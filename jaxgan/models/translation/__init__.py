@@ -14,20 +14,14 @@ import flax.linen as nn
 from flax.typing import Dtype
 
 from jaxgan.errors import UserError, nearest, unknown
-from jaxgan.models.options import (
-    ABOVE_0,
-    AT_LEAST_1,
-    TRUE_OR_FALSE,
-    Options,
-    check_options,
-    check_value,
-)
+from jaxgan.models.options import Options, check_options, check_value
 from jaxgan.models.translation import image_layers, patch, resnet, unet
+from jaxgan.rules import ABOVE_0, TRUE_OR_FALSE, WHOLE_FROM_1
 
 # All generators have the same options, and so have all critics. One that does not
 # concern a network is checked and then left out.
 GENERATOR_OPTIONS: Options = {
-    "width": AT_LEAST_1,
+    "width": WHOLE_FROM_1,
     "norm": image_layers.NORMS,
     "padding": tuple(image_layers.PADDINGS),
     "block": resnet.BLOCKS,
@@ -37,8 +31,8 @@ GENERATOR_OPTIONS: Options = {
     "gain": ABOVE_0,
 }
 CRITIC_OPTIONS: Options = {
-    "width": AT_LEAST_1,
-    "num_layers": AT_LEAST_1,
+    "width": WHOLE_FROM_1,
+    "num_layers": WHOLE_FROM_1,
     "norm": image_layers.NORMS,
     "initializer": image_layers.INITIALIZERS,
     "gain": ABOVE_0,
@@ -75,7 +69,7 @@ def generator(
     """
     kind, size = _parse(name)
     check_options("generator", name, options, GENERATOR_OPTIONS)
-    check_value("generator.channels", channels, AT_LEAST_1)
+    check_value("generator.channels", channels, WHOLE_FROM_1)
     common: dict[str, Any] = {
         "channels": channels,
         "axis_name": axis_name,
