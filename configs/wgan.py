@@ -102,7 +102,7 @@ PAPER = {"generator": rmsprop(5e-5), "critic": rmsprop(5e-5)}
 
 VARIANTS: dict[str, dict[str, dict]] = {
     # Tutorial 10: 579,728 and 533,505 parameters, on MNIST in [-1, 1]. It says
-    # nothing of the optimizer (here the paper's), the batch and the number of latents.
+    # nothing of the optimizer (here the paper's), the batch and the latent size.
     "tutorial": {
         "gan": {"latent_size": 100, "critic_start": False, "clip": 0.01},
         "generator": {

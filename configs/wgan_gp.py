@@ -3,7 +3,7 @@
     python -m jaxgan.main --config=configs/wgan_gp.py[:VARIANT[,key=value...]]
 
 No variant: the handwritten digits that scikit-learn ships; no download. Variants are
-the rows of the authors' code (igul222/improved_wgan_training), and the tutorials'.
+the scripts of the authors' code (igul222/improved_wgan_training), and the tutorials'.
 """
 
 from ml_collections import ConfigDict
@@ -120,7 +120,7 @@ VARIANTS: dict[str, dict[str, dict]] = {
         "train": LONG | {"num_steps": 20_000},
     },
     # Tutorial 10 with its penalty: 579,728 and 533,505 parameters. It says nothing
-    # of the optimizer (here gan_mnist.py's), the batch and the number of latents.
+    # of the optimizer (here gan_mnist.py's), the batch and the latent size.
     "tutorial10": {
         "gan": {"latent_size": 100},
         "generator": {

@@ -32,7 +32,7 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "num_samples",
         2000,
-        "number of samples; of the distance no more than held-out examples",
+        "number of samples; wasserstein takes as many as there are held-out examples",
         flag_values=values,
         lower_bound=2,
     )

@@ -1,10 +1,11 @@
 """Penalties on the critic's gradient with respect to its input.
 
-A penalty is `(score, key, real, fake) -> Penalty`. `score` maps examples [b, ...] to
-scores [b]; it closes over the critic's parameters, so that a penalty can be tested in
-closed form with `lambda x: x @ w`, without a network. Each score must depend only on
-its own example (`assert_examples_independent`). `index` int32 [b] is the examples'
-numbers in the global batch, by which random draws are made; 0, 1, ... by default.
+A penalty is `(score, key, real, fake, *, index) -> Penalty`. `score` maps examples
+[b, ...] to scores [b]; it closes over the critic's parameters, so that a penalty can be
+tested in closed form with `lambda x: x @ w`, without a network. Each score must depend
+only on its own example (`check_examples_independent`). `index` int32 [b] is the
+examples' numbers in the global batch, by which random draws are made; 0, 1, ... by
+default.
 
 All arithmetic is float32 at least, and float64 where the examples are, whatever the
 precision outside.
@@ -90,7 +91,7 @@ def gradient_penalty(
         key: of this critic step.
         real: x [b, ...]. The penalty depends on the range of its values.
         fake: G(z) [b, ...].
-        target: the norm without a penalty, > 0; 1 in the paper.
+        target: the norm at which the penalty is zero, > 0; 1 in the paper.
         one_sided: whether norms below `target` cost nothing.
         index: numbers [b] of the examples in the global batch.
     """
@@ -174,7 +175,7 @@ def promote_to_float32(x: Array) -> Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def assert_examples_independent(score: Score, examples: Examples) -> None:
+def check_examples_independent(score: Score, examples: Examples) -> None:
     """Check that a score depends on no other example of the batch.
 
     With BatchNorm or minibatch statistics, the gradient of one example's score is not

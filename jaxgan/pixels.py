@@ -14,7 +14,10 @@ VALUE_RANGES = ("symmetric", "unit", "dequantized")
 
 
 def to_floats(
-    images: Array, value_range: str, key: Key, index: Array | None = None
+    images: Array,
+    value_range: str,
+    key: Key | None = None,
+    index: Array | None = None,
 ) -> Array:
     """Return uint8 images [b, h, w, c] as floats of the same shape.
 
@@ -24,7 +27,7 @@ def to_floats(
         images: uint8 [b, h, w, c], or floats [b, ...].
         value_range: 'symmetric', x / 127.5 - 1 in [-1, 1]; 'unit', x / 255 in [0, 1];
             'dequantized', 2 (x / 256 - 1/2) + U[0, 1/128) in [-1, 1).
-        key: of the turn; only 'dequantized' uses it.
+        key: of the turn; only 'dequantized' needs it.
         index: numbers int32 [b] of the examples in the global batch; only
             'dequantized' needs it.
     """
@@ -38,6 +41,7 @@ def to_floats(
         return floats / 127.5 - 1
     if value_range == "unit":
         return floats / 255
+    assert key is not None
     assert index is not None
     # 1/128 is the width of one of the 256 levels, so the noise fills the gap to the
     # next one: the critic cannot tell real images by their values being discrete.

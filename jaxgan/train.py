@@ -49,7 +49,8 @@ def train(
 
     Raises:
         UserError: the config, the data or the workdir is not usable.
-        TrainingFailed: a loss is not finite.
+        TrainingFailed: a loss, a held-out metric or a parameter is not finite.
+        SaveFailed: a checkpoint could not be written.
     """
     link = link or Link()
     devices.start_distributed(link)
@@ -75,20 +76,20 @@ def train(
         keep = experiment.keep_checkpoints
         checkpoints = Checkpoints(workdir / "checkpoints", keep, link)
         stack.callback(checkpoints.close)
-        state, loop = first_state(experiment, gan, feed, checkpoints)
+        state, loop = restore_or_init(experiment, gan, feed, checkpoints)
         check_same_state(state, experiment.init_from, link)
         devices.connect_devices(used)
         writers: Writer = Silent()
         if link.first:
             # Only now, so that a mistake in the config leaves nothing behind it.
-            storage.write(workdir / "config.json", experiment.json)
+            storage.write(workdir / "config.json", experiment.config_json)
             writers = Writers(workdir, int(state.step), num_steps)
         stack.callback(writers.close)
         run = Run(experiment, workdir, gan, feed, used, checkpoints, writers, link)
         return run.take_steps(state, loop, signals, profile and link.first)
 
 
-def first_state(
+def restore_or_init(
     experiment: Experiment, gan: Gan, feed: Feed, checkpoints: Checkpoints
 ) -> tuple[GanState, dict[str, Any]]:
     """Return the state to go on from, and the loop's own numbers.
@@ -110,7 +111,7 @@ def first_state(
 
 
 class Run:
-    """The loop's own variables: what it writes, and what gathers between two lines."""
+    """The training loop, and what it sums up between two lines of metrics."""
 
     def __init__(
         self,
@@ -135,7 +136,8 @@ class Run:
         self.train_steps = devices.compile_steps(gan, used)
         self.sample = jax.jit(gan.sample)
         self.evaluate = jax.jit(gan.evaluate)
-        # Gathered since the last line; the first two are part of a checkpoint.
+        # Since the last line; but `seconds` is the whole run's. These two are part of a
+        # checkpoint.
         self.means = Means({}, {})
         self.seconds = 0.0
         self.clock = time.perf_counter()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 if TYPE_CHECKING:
-    from jaxgan.inference.generators import Generator
+    from jaxgan.inference.generators import TrainedGenerator
 
 
 def define(values: flags.FlagValues) -> None:
@@ -113,7 +113,7 @@ def check_flags(values: flags.FlagValues) -> None:
         raise UserError(f"--step = {values.step}: belongs to --workdir")
 
 
-def load_generator(values: flags.FlagValues) -> "Generator":
+def load_generator(values: flags.FlagValues) -> "TrainedGenerator":
     """Return the generator that the flags name."""
     from jaxgan import cli
     from jaxgan.inference import generators

@@ -1,8 +1,9 @@
 """Turns: the steps of a GAN's algorithm as pure functions, and their composition.
 
-A turn is `(state, batch, key) -> (state, batch, metrics)`. What one turn computes and
-a later one needs travels in the batch. A whole algorithm then reads like its box in
-the paper: `alternate(chain(critic_turn, clip_weights(0.01)), generator_turn)` is WGAN.
+A turn is `(state, batch, key) -> (state, batch, metrics)`. Within a `chain`, what one
+turn computes and a later one needs travels in the batch. A whole algorithm then reads
+like the paper's algorithm box. WGAN is
+`alternate(chain(critic_turn, clip_weights(0.01)), generator_turn)`.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from jaxgan.types import Batch, GanState, Key, Metrics, Optimizer, PyTree
 
 Turn = Callable[[GanState, Batch, Key], tuple[GanState, Batch, Metrics]]
 
-# Folded into the step's key, so that the two players never share a draw.
+# `alternate` folds them into the step's key, so that its two players share no draw.
 CRITIC, GENERATOR = 0, 1
 
 
@@ -106,10 +107,10 @@ def alternate(critic_turn: Turn, generator_turn: Turn) -> Turn:
     def take_turns(state: GanState, batch: Batch, key: Key):
         critic_key = jax.random.fold_in(key, CRITIC)
 
-        def critic_step(state, numbered):
-            index, batch = numbered
+        def critic_step(state, numbered_batch):
+            number, batch = numbered_batch
             state, _, metrics = critic_turn(
-                state, batch, jax.random.fold_in(critic_key, index)
+                state, batch, jax.random.fold_in(critic_key, number)
             )
             return state, metrics
 

@@ -210,6 +210,6 @@ def test_critic_that_mixes_examples_is_caught():
         return jnp.sum(x - jnp.mean(x, axis=0, keepdims=True), axis=1)
 
     examples = jax.random.normal(KEY, (3, 4))
-    penalties.assert_examples_independent(bilinear, examples)
+    penalties.check_examples_independent(bilinear, examples)
     with pytest.raises(UserError, match="mixes the examples"):
-        penalties.assert_examples_independent(mixing, examples)
+        penalties.check_examples_independent(mixing, examples)

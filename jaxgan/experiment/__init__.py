@@ -1,4 +1,4 @@
-"""From a config to plain objects. Only this room and the flags know ConfigDict."""
+"""From a config to plain objects. Only this package and `cli` know ConfigDict."""
 
 from jaxgan.experiment.experiment import Experiment, build
 

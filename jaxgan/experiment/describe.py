@@ -16,7 +16,7 @@ def describe(experiment: Experiment) -> str:
     devices = choose_devices(
         experiment.num_devices, experiment.batch_size, experiment.accumulate_steps
     )
-    lines = [experiment.json]
+    lines = [experiment.config_json]
     for player in ("generator", "critic"):
         params = getattr(state, player).params
         leaves = jax.tree_util.tree_leaves_with_path(params)

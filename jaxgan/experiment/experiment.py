@@ -38,9 +38,9 @@ class Experiment:
     """What a config asks for. The loop and the commands know only this.
 
     Attributes:
-        values: {'section.field': value}, complete and checked; for this room only.
+        values: {'section.field': value}, complete and checked; only for this package.
         fields: the same as the config has it, without defaults: to store and compare.
-        json: the text of config.json.
+        config_json: the text of config.json.
         gan_name: `gan.name`.
         family: 'latent' or 'translation'.
         data_name: `data.name`.
@@ -63,7 +63,7 @@ class Experiment:
 
     values: dict[str, Any]
     fields: dict[str, Any]
-    json: str
+    config_json: str
     gan_name: str
     family: gans.Family
     data_name: str
@@ -174,7 +174,7 @@ class Experiment:
             return
         examples = jnp.linspace(-1, 1, 2 * math.prod(shape))
         score = self.networks(shape, num_classes).score_function(params)
-        penalties.assert_examples_independent(score, examples.reshape(2, *shape))
+        penalties.check_examples_independent(score, examples.reshape(2, *shape))
 
 
 def build(config: Mapping[str, Any] | ConfigDict) -> Experiment:
@@ -188,7 +188,7 @@ def build(config: Mapping[str, Any] | ConfigDict) -> Experiment:
     return Experiment(
         values=values,
         fields=fields,
-        json=json.dumps(variants.to_dict(config), indent=2) + "\n",
+        config_json=json.dumps(variants.to_dict(config), indent=2) + "\n",
         gan_name=values["gan.name"],
         family=gans.find_gan(values["gan.name"]).family,
         data_name=values["data.name"],
@@ -215,13 +215,14 @@ def penalty_function(options: Mapping[str, Any]) -> Callable[..., Penalty]:
 
     `options` are the fields of the section `gan`.
     """
-    if options["penalty"] == "r1":
-        return penalties.r1
-    around = {
+    target = {
         "target": options["penalty_target"],
         "one_sided": options["penalty_one_sided"],
     }
-    if options["penalty"] == "dragan":
-        variance = options["penalty_noise_variance"]
-        return partial(penalties.dragan, noise_variance=variance, **around)
-    return partial(penalties.gradient_penalty, **around)
+    variance = options["penalty_noise_variance"]
+    by_name: dict[str, Callable[..., Penalty]] = {
+        "gradient_penalty": partial(penalties.gradient_penalty, **target),
+        "dragan": partial(penalties.dragan, noise_variance=variance, **target),
+        "r1": penalties.r1,
+    }
+    return by_name[options["penalty"]]

@@ -10,7 +10,7 @@ from jaxgan.types import Batch, DomainImages, LatentInputs
 
 
 class Feed(NamedTuple):
-    """All that the loop knows of the data.
+    """The data, as the loop takes it.
 
     Attributes:
         shape: of one example.

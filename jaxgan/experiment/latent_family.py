@@ -1,6 +1,6 @@
 """GANs that draw examples from latents: their data, networks, rates and pictures.
 
-The functions are those of `translation`, its twin for the other family of GANs.
+The functions are those of `translation_family`, its twin for the other GANs.
 """
 
 from typing import Any

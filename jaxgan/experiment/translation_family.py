@@ -1,6 +1,6 @@
 """GANs that translate images between two domains: data, networks, rates, pictures.
 
-The functions are those of `latent`, its twin for the other family of GANs.
+The functions are those of `latent_family`, its twin for the other GANs.
 """
 
 from typing import Any

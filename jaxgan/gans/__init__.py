@@ -28,8 +28,8 @@ class Kind(NamedTuple):
             for the family 'latent', which adds `sample_batch_norm`, and `Domains` for
             'translation'.
         family: see above.
-        fields: the fields of the config's section `gan` that only this GAN has. A field
-            `penalty` reaches `make` as the penalty's function.
+        fields: the fields of the config's section `gan` that `make` takes by name,
+            besides those of its family. A field `penalty` arrives as a function.
         is_penalised: the section `gan` -> whether the critic's loss has a penalty on
             input gradients. Such a critic must not mix the examples of a batch.
     """

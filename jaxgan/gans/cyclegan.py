@@ -66,7 +66,7 @@ def cyclegan(
     """Return the CycleGAN.
 
     Args:
-        domains: the four networks.
+        domains: the two modules, which serve four networks.
         generator_optimizer: of both generators; Adam(2e-4, 0.5, 0.999) in the paper.
         critic_optimizer: of both critics; likewise.
         adversarial: a key of `losses.ADVERSARIAL`; 'lsgan' is the paper's.
@@ -77,7 +77,8 @@ def cyclegan(
         pool_size: generated images kept for each domain; 0 for none.
         clip: bound of every critic parameter after each critic step; used only by
             'wasserstein'.
-        penalty: (score, key, real, fake) -> Penalty; used only by 'wgan_gp'.
+        penalty: (score, key, real, fake, *, index) -> Penalty; used only by
+            'wgan_gp'.
         penalty_weight: its weight.
         ema_decay: of the moving average of the generators, in [0, 1); 0 keeps none.
         accumulate_steps: micro-batches that each turn divides its batch into.
@@ -161,18 +162,18 @@ def generator_loss(
             "generator/cycle_a": (weights["a"], error(cycled_a, a)),
             "generator/cycle_b": (weights["b"], error(cycled_b, b)),
         }
-        for name, judge, fake in (("a2b", "b", fake_b), ("b2a", "a", fake_a)):
+        for name, target, fake in (("a2b", "b", fake_b), ("b2a", "a", fake_a)):
             critic = state.critic
             # The critics' new statistics are dropped: only their own turn changes them.
-            scores, _ = domains.score(critic.params, critic.batch_stats, judge, fake)
+            scores, _ = domains.score(critic.params, critic.batch_stats, target, fake)
             terms[f"generator/adversarial_{name}"] = (1.0, adversarial(scores))
         # Without a weight the two passes are left out, not just weighted by zero: they
         # are a third of the generators' work.
         if weights["identity"]:
-            for name, judge, real in (("a2b", "b", b), ("b2a", "a", a)):
-                weight = weights["identity"] * weights[judge]
+            for name, target, real in (("a2b", "b", b), ("b2a", "a", a)):
+                weight = weights["identity"] * weights[target]
                 term = error(translate(name, real), real)
-                terms[f"generator/identity_{judge}"] = (weight, term)
+                terms[f"generator/identity_{target}"] = (weight, term)
         value = sum((w * term for w, term in terms.values()), jnp.zeros(()))
         metrics = {name: term for name, (_, term) in terms.items()}
         metrics["generator/loss"] = value
@@ -221,7 +222,7 @@ def critic_loss(
     Args:
         domains: the four networks.
         adversarial: patch scores [b, h', w'] of real and of fake images -> loss [].
-        penalty: (score, key, real, fake) -> Penalty, or None.
+        penalty: (score, key, real, fake, *, index) -> Penalty, or None.
         penalty_weight: its weight.
     """
     # In bfloat16 the norms are too coarse for a gradient of second order.

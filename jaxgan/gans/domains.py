@@ -112,8 +112,7 @@ class Domains(NamedTuple):
 
 def decode_images(image: Any) -> Array:
     """Return images [..., h, w, c], uint8 or floats already, as floats in [-1, 1]."""
-    # This range needs no key: only 'dequantized' draws noise.
-    return pixels.to_floats(image, "symmetric", jax.random.key(0))
+    return pixels.to_floats(image, "symmetric")
 
 
 def initial_state(

@@ -53,7 +53,8 @@ def wgan_gp(
         players: both networks; the critic must not mix the examples of a batch.
         generator_optimizer: Adam(1e-4, b1=0, b2=0.9) in Algorithm 1.
         critic_optimizer: likewise.
-        penalty: (score, key, real, fake) -> Penalty, of `jaxgan.penalties`.
+        penalty: (score, key, real, fake, *, index) -> Penalty, of
+            `jaxgan.penalties`.
         penalty_weight: lambda, 10 in the paper.
         drift_weight: of E D(x)^2, 0 in the paper.
         critic_classifier_weight: of the cross-entropy on real examples; used only
@@ -100,7 +101,8 @@ def critic_loss(
     """Return the critic's loss: equation 3, plus the drift and classifier terms.
 
     Metrics of its terms are unweighted: `critic/wasserstein` (positive and falling),
-    `critic/gradient_penalty`, `critic/gradient_norm` (the mean at the interpolates),
+    `critic/gradient_penalty`, `critic/gradient_norm` (the mean
+    at the points where the penalty looks),
     and `critic/drift` where it has a weight.
     """
     # In bfloat16 the norms are too coarse for a gradient of second order: the penalty
@@ -121,10 +123,10 @@ def critic_loss(
         score = exact.score_function(params)
         term = penalty(score, key, real, fake, index=batch["index"])
         drift = losses.drift(real_scores)
-        distance = losses.wasserstein_critic(real_scores, fake_scores)
-        value = distance + penalty_weight * term.value + drift_weight * drift
+        wasserstein_loss = losses.wasserstein_critic(real_scores, fake_scores)
+        value = wasserstein_loss + penalty_weight * term.value + drift_weight * drift
         metrics = {
-            "critic/wasserstein": -distance,
+            "critic/wasserstein": -wasserstein_loss,
             "critic/gradient_penalty": term.value,
             "critic/gradient_norm": term.gradient_norm,
         }

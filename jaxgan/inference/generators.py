@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 SMALLEST_SIDE = 8
 
 
-class Generator(NamedTuple):
+class TrainedGenerator(NamedTuple):
     """A trained generator.
 
     Attributes:
@@ -44,7 +44,7 @@ class Generator(NamedTuple):
     title: str
 
 
-class Outcome(NamedTuple):
+class TranslationReport(NamedTuple):
     """The result of translating image files.
 
     Attributes:
@@ -58,7 +58,9 @@ class Outcome(NamedTuple):
     notes: dict[str, list[Path]]
 
 
-def load_from_run(workdir: Path, direction: str, step: int | None = None) -> Generator:
+def load_from_run(
+    workdir: Path, direction: str, step: int | None = None
+) -> TrainedGenerator:
     """Return a generator of the run in `workdir`.
 
     Args:
@@ -74,7 +76,7 @@ def load_from_run(workdir: Path, direction: str, step: int | None = None) -> Gen
     return _generator(about["network"], variables, f"{direction} of step {step}")
 
 
-def load_from_file(path: Path, direction: str | None = None) -> Generator:
+def load_from_file(path: Path, direction: str | None = None) -> TrainedGenerator:
     """Return the generator in a file of weights.
 
     Args:
@@ -94,7 +96,9 @@ def load_from_file(path: Path, direction: str | None = None) -> Generator:
     return _generator(about["network"], variables, name or path.name)
 
 
-def _generator(definition: dict[str, Any], variables: PyTree, title: str) -> Generator:
+def _generator(
+    definition: dict[str, Any], variables: PyTree, title: str
+) -> TrainedGenerator:
     channels = definition["channels"]
     if channels not in (1, 3):
         raise UserError(f"{title}: takes images of {channels} channels; must be 1 or 3")
@@ -103,13 +107,15 @@ def _generator(definition: dict[str, Any], variables: PyTree, title: str) -> Gen
     precision.configure("float32", deterministic=False)
     module = translation.generator(**definition)
     multiple = translation.side_multiple(definition["name"])
-    return Generator(module, jax.device_put(variables), channels, multiple, title)
+    return TrainedGenerator(
+        module, jax.device_put(variables), channels, multiple, title
+    )
 
 
 class Translator:
     """A generator as a function of images of any size, compiled once for each size."""
 
-    def __init__(self, generator: Generator, say: Say) -> None:
+    def __init__(self, generator: TrainedGenerator, say: Say) -> None:
         self.generator, self.say = generator, say
         self._compiled: dict[tuple[int, ...], Callable[..., Any]] = {}
 
@@ -194,7 +200,7 @@ def translate_files(
     targets: Mapping[Path, Path],
     advance: Callable[[], None],
     should_stop: Callable[[], bool],
-) -> Outcome:
+) -> TranslationReport:
     """Translate image files one after the other, each into its target file.
 
     A file that cannot be read or translated is skipped, and named in the outcome.
@@ -222,4 +228,4 @@ def translate_files(
             for note in made.notes:
                 notes.setdefault(note, []).append(path)
         advance()
-    return Outcome(done, failed, notes)
+    return TranslationReport(done, failed, notes)

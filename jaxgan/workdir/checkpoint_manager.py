@@ -155,8 +155,6 @@ class Checkpoints:
         """
         sound = self._newest_sound(like) if self._link.first else None
         step = self._latest = self._link.exchange(sound)[0]
-        if self._manager is not None:
-            self._manager.reload()  # it still knows of those that were moved
         return None if step is None else read(self.directory, step, like)
 
     def _newest_sound(self, like: GanState) -> int | None:

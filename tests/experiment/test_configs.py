@@ -57,7 +57,7 @@ def test_every_variant_is_complete_and_passes_its_check(name, variant):
     assert config.gan.name == name
     build(config)
     # What is stored in the workdir is the config.
-    again = build(json.loads(build(config).json))
+    again = build(json.loads(build(config).config_json))
     stored.check_same_run(again.fields, build(config).fields)
 
 
@@ -450,7 +450,7 @@ def test_all_differing_fields_are_in_the_table_also_those_of_one_side():
 
 def test_a_stored_config_is_read_back(tmp_path):
     config = get("wgan_gp", "tutorial")
-    (tmp_path / "config.json").write_text(build(config).json)
+    (tmp_path / "config.json").write_text(build(config).config_json)
     assert stored.load(tmp_path).fields == flatten(config)
     gan = stored.load(tmp_path).gan((28, 28, 1))
     assert jax.eval_shape(gan.init, KEY).step.dtype == np.int32

@@ -88,10 +88,11 @@ def command(verb, *arguments):
 def environment(arguments, quick=False):
     """Return the environment of a user's process: one device, the sources found.
 
-    `quick` compiles without optimizations, as is always done for a CycleGAN, whose
-    compilation takes longer than its steps.
+    `quick` compiles without optimizations, as is always done for networks with
+    convolutions, whose compilation takes longer than the steps.
     """
-    quick = quick or any("cyclegan.py" in str(argument) for argument in arguments)
+    convolutions = "/cyclegan.py", "/wgan.py"
+    quick = quick or any(str(argument).endswith(convolutions) for argument in arguments)
     own = {
         "PYTHONPATH": str(ROOT),
         "XLA_FLAGS": "",

@@ -471,7 +471,7 @@ def test_the_moving_average_of_a_run_and_its_unet(tmp_path, monkeypatch):
 
 def test_a_run_of_another_gan(tmp_path, capsys):
     config = runpy.run_path("configs/wgan_gp.py")["get_config"]("")
-    (tmp_path / "config.json").write_text(experiment.build(config).json)
+    (tmp_path / "config.json").write_text(experiment.build(config).config_json)
     flags = [f"--input={tmp_path}", "--network=a2b", f"--output={tmp_path / 'x.pth'}"]
     assert convert.main(flags) == 2
     assert f"{tmp_path}: a run of wgan_gp" in capsys.readouterr().err
