@@ -1,5 +1,6 @@
 """The documents: links, citations, paths, modules and fields that they name exist."""
 
+import ast
 import re
 import runpy
 from functools import cache
@@ -25,6 +26,11 @@ LINK = re.compile(r"\]\(([^)\s]+)\)|<img src=\"([^\"]+)\"")
 CITATION = re.compile(r'docs/papers\.md, "([^"\n]+)"')
 # Not what is below another folder, such as ~/jaxgan, or behind a web address.
 BEGINNING = r"(?<![\w./~-])"
+# `one`, `two` and `three` in `folder/file.py`, over the end of a line as well.
+LOCATED = re.compile(
+    r"((?:`\w+`(?:, |,\n| and |\nand ))*)`(\w+)`,?\s+(?:in|of)\s+"
+    r"`((?:jaxgan|tests|configs|benchmarks)/[\w/]+\.py)`"
+)
 FIELD = re.compile(
     r"(?:`|--config\.)"
     r"((?:gan|generator|critic|optimizer|data|train|parallel|eval)(?:\.[\w*]+)+)"
@@ -89,6 +95,9 @@ def test_pages_and_code_are_found():
     assert {"README.md", "docs/papers.md", "docs/scaling.md"} <= set(ids(PAGES))
     assert {"jaxgan/turns.py", "tests/test_turns.py"} <= set(ids(CODE))
     assert {"gan.clip", "gan.pool_size", "data.value_range"} <= fields()
+    located = LOCATED.findall(text_of(ROOT / "docs" / "code.md"))
+    networks = "jaxgan/models/latent/__init__.py"
+    assert ("`GENERATORS` and ", "CRITICS", networks) in located
 
 
 def test_anchors_are_githubs(tmp_path):
@@ -115,6 +124,27 @@ def test_paths_in_pages_exist(page):
     found = mentioned("jaxgan|tests|configs|benchmarks|docs", text_of(page))
     missing = {path for path in found - OFFICIAL if not (ROOT / path).exists()}
     assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
+def test_names_in_pages_are_in_the_files_that_they_are_said_to_be_in(page):
+    """As: `critic_loss` in `jaxgan/gans/wgan_gp.py`."""
+    for names, name, path in LOCATED.findall(text_of(page)):
+        code = text_of(ROOT / path)
+        for each in (*re.findall(r"`(\w+)`", names), name):
+            assert re.search(rf"\b{each}\b", code), f"{each} in {path}"
+
+
+def test_the_layers_in_the_page_are_those_of_the_test():
+    """The commands, which are the last layer, stand there in one word."""
+    tree = ast.parse(text_of(ROOT / "tests" / "test_architecture.py"))
+    layers = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LAYERS"
+    )
+    line = " | ".join([*layers[:-1], "commands"])
+    assert f"\n    {line}\n" in text_of(ROOT / "docs" / "code.md")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))

@@ -3,13 +3,17 @@
 import json
 import re
 
+import jax
 import pytest
 from helpers import ROOT
 from helpers.runs import run_in_process
+from jax.flatten_util import ravel_pytree
 
 from jaxgan import evaluate, main, sample, translate
 from jaxgan.errors import UserError
+from jaxgan.experiment import stored
 from jaxgan.gans import GANS, Kind, find_gan
+from jaxgan.workdir import checkpoint_files
 
 SMALL = {
     "hinge_digits.py": {
@@ -17,12 +21,14 @@ SMALL = {
         "critic.hidden": "(16,)",
         "data.batch_size": 8,
         "gan.n_critic": 2,
+        "gan.ema_decay": 0.5,
     },
     "unpooled_day_night.py": {
         "generator.name": "resnet_1blocks",
         "generator.width": 4,
         "critic.width": 4,
         "critic.num_layers": 1,
+        "gan.ema_decay": 0.5,
         "data.resize": 18,
         "data.image_size": 16,
         "eval.heldout_examples": 2,
@@ -64,6 +70,23 @@ def metrics(workdir):
     return [json.loads(line) for line in lines]
 
 
+def assert_average_follows(workdir, shape):
+    """Check that the average in the checkpoint lags behind the trained generator.
+
+    After four steps with decay 0.5 a 16th of it is the first generator's. Samples come
+    from it: one that no turn updates would draw them from the first parameters.
+    """
+    gan = stored.load(workdir).gan(shape)
+    first = gan.init(jax.random.key(0))
+    trained, _ = checkpoint_files.read(workdir / "checkpoints", 4, first)
+    average = ravel_pytree(trained.memory["average"]["params"])[0]
+    to_last, to_first = (
+        abs(average - ravel_pytree(state.generator.params)[0]).mean()
+        for state in (trained, first)
+    )
+    assert 0 < to_last < to_first
+
+
 def test_a_gan_that_draws_from_latents(folder, plain_convolutions):
     workdir = train(folder, "hinge_digits.py")
     rows = metrics(workdir)
@@ -72,6 +95,7 @@ def test_a_gan_that_draws_from_latents(folder, plain_convolutions):
     assert names <= rows[-1].keys()
     # It is 2 for scores of zero, and 1 less for scores that are right by the margin.
     assert all(0 < row["critic/loss"] < 10 for row in rows)
+    assert_average_follows(workdir, (8, 8, 1))
     out = folder / "samples.npz"
     run = f"--workdir={workdir}"
     assert run_in_process(sample, run, "--num=3", f"--out={out}").returncode == 0
@@ -83,6 +107,7 @@ def test_a_gan_that_translates(folder, plain_convolutions):
     rows = metrics(workdir)
     assert [row["step"] for row in rows] == [2, 4]
     assert {"critic/a", "generator/cycle_b", "heldout/psnr_a2b"} <= rows[-1].keys()
+    assert_average_follows(workdir, (16, 16, 3))
     done = run_in_process(
         translate,
         f"--workdir={workdir}",
