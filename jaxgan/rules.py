@@ -50,6 +50,7 @@ BELOW_1 = Rule("in [0, 1)", lambda x: 0 <= x < 1)
 CHANNELS = Rule("1, 3, or 0 for as many as the data has", lambda x: x in (0, 1, 3))
 SEED = Rule("below 2^31, and 0 or more", lambda x: 0 <= x < 2**31)
 TRUE_OR_FALSE = Rule("True or False", lambda x: isinstance(x, bool))
+NUMBER_ABOVE_0 = Rule("a number above 0", lambda x: type(x) in (int, float) and x > 0)
 WHOLE_FROM_0 = Rule("a whole number, 0 or more", lambda x: is_whole(x, 0))
 WHOLE_FROM_1 = Rule("a whole number, 1 or more", lambda x: is_whole(x, 1))
 WIDTHS = Rule(

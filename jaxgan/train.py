@@ -136,8 +136,7 @@ class Run:
         self.train_steps = devices.compile_steps(gan, used)
         self.sample = jax.jit(gan.sample)
         self.evaluate = jax.jit(gan.evaluate)
-        # Since the last line; but `seconds` is the whole run's. These two are part of a
-        # checkpoint.
+        # Since the last line, but `seconds` of the whole run; checkpoints hold both.
         self.means = Means({}, {})
         self.seconds = 0.0
         self.clock = time.perf_counter()
@@ -160,7 +159,7 @@ class Run:
             self.writers.say(f"finished at step {start}; nothing to do")
             return 0
         stats = state.generator.batch_stats, state.critic.batch_stats
-        self.say_start(start, has_batch_norm=bool(jax.tree.leaves(stats)))
+        self.say_start(start, bool(jax.tree.leaves(stats)))
         size = options.steps_per_call
         calls = list(data.calls(self.feed.plan, size, start, self.num_steps))
         state = devices.replicate(state, self.devices)
@@ -242,9 +241,8 @@ class Run:
     def failure(self, step: int, name: str) -> TrainingFailed:
         """Return the error for a metric or array that is not finite."""
         latest = self.checkpoints.latest()
-        kept = f"the checkpoint of step {latest} is kept"
-        if latest is None:
-            kept = "no checkpoint had been made"
+        made = f"the checkpoint of step {latest} is kept"
+        kept = "no checkpoint had been made" if latest is None else made
         return TrainingFailed(
             f"training failed at step {step}: {name} is not finite; {kept} in "
             f"{self.checkpoints.directory}"

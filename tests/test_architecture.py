@@ -46,6 +46,21 @@ PACKAGES = {
     "files": "numpy PIL etils fsspec imagecodecs tifffile",
     "weights": "jax flax numpy safetensors ml_dtypes",
 }
+# The modules of this project that a room may import besides its own, where the layers
+# alone would allow more.
+OWN = {
+    "losses": "",
+    "models": "errors rules",
+    "gradients": "types",
+    "turns": "gradients types",
+    "penalties": "errors keys types",
+    "pool": "keys types",
+    "pixels": "keys types",
+    "metrics": "errors",
+    "data": "errors files",
+    "files": "errors",
+    "gans": "errors gradients keys losses metrics penalties pixels pool turns types",
+}
 MAY_BE_MISSING = {
     "grain", "sklearn", "tqdm", "tensorboardX", "tensorflow", "tensorflow_datasets",
     "torch", "matplotlib", "imagecodecs", "tifffile", "gcsfs", "fsspec", "etils",
@@ -55,7 +70,7 @@ KNOW_CONFIGS = {"cli", "experiment.variants", "experiment.experiment"}
 MOST_MODULES, MOST_FOLDERS = 20, 11  # at the package's top
 # The loop is the longest module: it is read from top to bottom.
 LONGEST, LONGEST_FUNCTION = 260, 50
-LONGER = {"train": 300}
+LONGER = {"train": 300, "experiment.schema": 280}  # the other is a table
 
 
 def module_name(path):
@@ -156,6 +171,13 @@ def test_rooms_import_only_the_packages_that_they_need(part):
     for name in members(part):
         foreign = {p for p in packages(TREES[name]) if p not in sys.stdlib_module_names}
         assert foreign <= allowed, name
+
+
+@pytest.mark.parametrize("part", OWN)
+def test_rooms_import_only_the_modules_that_they_need(part):
+    allowed = {*OWN[part].split(), part}
+    for name in members(part):
+        assert {room(imported) for imported in own_imports(name)} <= allowed, name
 
 
 def test_data_and_files_know_no_jax():

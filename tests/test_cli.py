@@ -55,7 +55,7 @@ def test_help_of_main_names_every_field(capsys):
         path = str(ROOT / "configs" / f"{recipe}.py")
         for field in variants.flatten(cli.load_config(path, "")):
             assert f"  --config.{field}: " in text
-    assert "--config.train.precision: of matrices" in text
+    assert "--config.train.precision: precision of matrix products" in text
     assert "float32, tf32, bfloat16" in text
 
 

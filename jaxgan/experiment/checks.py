@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-from jaxgan.errors import UserError
+from jaxgan.errors import UserError, nearest
 from jaxgan.experiment.schema import FIELDS
 from jaxgan.experiment.values import Values, complete, section
 from jaxgan.gans import Kind, find_gan
 from jaxgan.rules import REQUIRED
 
-# The options of `gan.penalty`, which a GAN with a penalty has as well.
-PENALTY_FIELDS = ("penalty_target", "penalty_one_sided", "penalty_noise_variance")
 BATCH_NORM_REFUSED = (
     "a penalised critic must not mix the examples of a batch (WGAN-GP, section 4); use "
     "no norm or layer norm"
@@ -24,13 +22,7 @@ def required_fields(kind: Kind) -> list[str]:
         for field in FIELDS
         if field.of in ("all", kind.family) and field.default is REQUIRED
     ]
-    return common + own_fields(kind)
-
-
-def own_fields(kind: Kind) -> list[str]:
-    """Return the fields of the section `gan` that only some GANs have."""
-    own = [*kind.fields, *(PENALTY_FIELDS if "penalty" in kind.fields else ())]
-    return [f"gan.{name}" for name in own]
+    return [*common, *(f"gan.{name}" for name in kind.fields)]
 
 
 def check_fields(fields: Values) -> dict[str, Any]:
@@ -42,7 +34,8 @@ def check_fields(fields: Values) -> dict[str, Any]:
     if "gan.name" not in fields:
         raise UserError("gan.name: missing")
     kind = find_gan(fields["gan.name"])
-    if lacking := [name for name in own_fields(kind) if name not in fields]:
+    own = [f"gan.{name}" for name in kind.fields]
+    if lacking := [name for name in own if name not in fields]:
         raise UserError(
             f"gan.name = {fields['gan.name']}: needs {', '.join(lacking)}, which this "
             "config has not; use the config of that GAN"
@@ -63,6 +56,11 @@ def find_problems(values: Values, kind: Kind) -> Iterator[str]:
             value = values[field.name]
             if problem := field.rule.problem(value):
                 yield f"{field.name} = {value}: {problem}"
+    known = {f.name for f in FIELDS if f.of in ("all", kind.family)}
+    optimizers = {name for name in known if name.startswith("optimizer.")}
+    for name, value in values.items():
+        if name.startswith("optimizer.") and name not in optimizers:
+            yield f"{name} = {value}: unknown; {nearest(name, optimizers)}"
     if kind.is_penalised(section(values, "gan")):
         for name in ("critic.norm", "critic.batch_norm"):
             if values.get(name) in ("batch", True):

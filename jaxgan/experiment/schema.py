@@ -95,13 +95,16 @@ FIELDS: tuple[Field, ...] = (
     Field("gan.penalty_weight", ZERO_OR_MORE, "weight of the penalty", "some"),
     Field(
         "gan.penalty_target", ABOVE_0, "gradient norm at which the penalty is zero",
-        "some",
+        "some", default=1.0,
     ),
     Field(
         "gan.penalty_one_sided", TRUE_OR_FALSE, "penalise only norms above the target",
-        "some",
+        "some", default=False,
     ),
-    Field("gan.penalty_noise_variance", ABOVE_0, "variance of dragan's noise", "some"),
+    Field(
+        "gan.penalty_noise_variance", ABOVE_0, "variance of dragan's noise", "some",
+        default=10.0,
+    ),
     Field("gan.drift_weight", ZERO_OR_MORE, "weight of E D(x)^2", "some"),
     Field(
         "gan.conditional", TRUE_OR_FALSE, "train both networks with the labels", "some",
@@ -208,7 +211,10 @@ FIELDS: tuple[Field, ...] = (
         "translation", resume=True,
     ),
     Field("train.num_steps", ZERO_OR_MORE, "generator updates", resume=True),
-    Field("train.num_epochs", ZERO_OR_MORE, "num_steps, given in epochs", resume=True),
+    Field(
+        "train.num_epochs", ZERO_OR_MORE, "num_steps, given in epochs", resume=True,
+        default=0,
+    ),
     Field(
         "train.log_steps", ONE_OR_MORE, "steps between two lines of metrics",
         resume=True,

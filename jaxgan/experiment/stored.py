@@ -25,7 +25,10 @@ def load(workdir: str | Path) -> Experiment:
         raise UserError(f"{path}: not found; is {workdir} a run's workdir?") from error
     except (ValueError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a run's config ({error})") from error
-    return build(config)
+    try:
+        return build(config)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def check_same_run(stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:

@@ -34,7 +34,7 @@ def checked_path(text: str, field: str) -> Path:
 
 
 @contextmanager
-def _raise_write_failed(path: Path) -> Iterator[None]:
+def raise_write_failed(path: Path) -> Iterator[None]:
     """Raise WriteFailed in place of any error that a bucket's client raises."""
     try:
         yield
@@ -54,7 +54,7 @@ def write(path: Path, content: str | bytes) -> None:
     """
     data = content.encode() if isinstance(content, str) else content
     if is_remote(path):
-        with _raise_write_failed(path):
+        with raise_write_failed(path):
             path.write_bytes(data)  # an object appears only when it is complete
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def append(path: Path, line: str) -> None:
         WriteFailed, OSError: as `write` does.
     """
     if is_remote(path):
-        with _raise_write_failed(path):
+        with raise_write_failed(path):
             before = path.read_text() if path.exists() else ""
             path.write_text(before + line)
         return

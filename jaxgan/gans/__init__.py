@@ -86,7 +86,7 @@ def find_gan(name: str) -> Kind:
         raise unknown("gan.name", name, GANS)
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever the user's module raises
         raise UserError(f"gan.name = {name}: cannot be imported ({error})") from error
     if not isinstance(found, Kind):
         kind = type(found).__name__

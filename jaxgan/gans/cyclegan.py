@@ -75,15 +75,15 @@ def cyclegan(
         identity_weight: relative to the cycle weights: 0.5 with a cycle weight of 10
             gives the identity term a weight of 5.
         pool_size: generated images kept for each domain; 0 for none.
-        clip: bound of every critic parameter after each critic step; used only by
-            'wasserstein'.
+        clip: bound of every critic parameter after each critic step, 0 for none; used
+            only by 'wasserstein'.
         penalty: (score, key, real, fake, *, index) -> Penalty; used only by
             'wgan_gp'.
         penalty_weight: its weight.
         ema_decay: of the moving average of the generators, in [0, 1); 0 keeps none.
         accumulate_steps: micro-batches that each turn divides its batch into.
     """
-    clips = adversarial == "wasserstein"
+    clips = adversarial == "wasserstein" and clip > 0
     if adversarial != "wgan_gp":
         penalty = None
     axis, parts = domains.axis_name, accumulate_steps

@@ -129,7 +129,10 @@ class StateDict(dict[str, Any]):
 def rebuild_tensor(
     storage: Any, offset: Any, size: Any, stride: Any, *_: Any
 ) -> Tensor:
-    """Return a tensor, checked to lie inside its storage and not to repeat it."""
+    """Return a tensor, checked to lie inside its storage and not to repeat it.
+
+    What follows (requires_grad, hooks, metadata) says nothing of its numbers.
+    """
     tuples = isinstance(size, tuple) and isinstance(stride, tuple)
     if not tuples or not isinstance(storage, Storage):
         raise UnreadableFile("its pickle has a tensor without storage, size or strides")
@@ -154,6 +157,8 @@ def rebuild_parameter(tensor: Any, *_: Any) -> Tensor:
     return tensor
 
 
+# torch._utils._rebuild_tensor_v2 has seven.
+MOST_ARGUMENTS = 7
 STAND_INS: dict[tuple[str, str], Any] = {
     **{("torch", name): dtype for name, dtype in STORAGE_TYPES.items()},
     ("collections", "OrderedDict"): StateDict,
@@ -192,6 +197,16 @@ class StateDictUnpickler(pickle._Unpickler):
             "its pickle has a persistent id that is no storage of a tensor"
         )
 
+    def load_reduce(self) -> None:
+        """Call a stand-in, with no more arguments than PyTorch ever wrote.
+
+        A forged file could have a list of millions unpacked at each of its calls.
+        """
+        arguments, function = self.stack.pop(), self.stack[-1]
+        if not isinstance(arguments, tuple) or len(arguments) > MOST_ARGUMENTS:
+            raise UnreadableFile("its pickle calls a function with odd arguments")
+        self.stack[-1] = function(*arguments)
+
     def load_empty_dict(self) -> None:
         self.stack.append(StateDict())
 
@@ -216,6 +231,7 @@ class StateDictUnpickler(pickle._Unpickler):
         **{code[0]: pickle._Unpickler.dispatch[code[0]] for code in OPCODES},
         pickle.EMPTY_DICT[0]: load_empty_dict,
         pickle.BUILD[0]: load_build,
+        pickle.REDUCE[0]: load_reduce,
     }
 
 

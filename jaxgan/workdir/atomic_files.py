@@ -94,7 +94,11 @@ class LocalFile:
 
     def _write_beside(self, text: str) -> Path:
         beside = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex}")
-        beside.write_text(text)
+        try:
+            beside.write_text(text)
+        except OSError:  # a full disk: nothing may pile up
+            beside.unlink(missing_ok=True)
+            raise
         return beside
 
 
@@ -136,12 +140,8 @@ class BucketObject:
         Raises:
             WriteFailed: the bucket does not take it.
         """
-        try:
+        with storage.raise_write_failed(self._path):
             self.overwrite(Version(None), text)
-        except Exception as error:  # gcsfs, google.auth, aiohttp or requests raise it
-            raise storage.WriteFailed(
-                f"{self._path}: could not be written ({buckets.describe_error(error)})"
-            ) from error
 
     def overwrite(self, found: Version, text: str) -> None:
         """Write the object if it still has the generation of `found`."""
@@ -162,8 +162,13 @@ class BucketObject:
             )
 
     def delete(self, found: Version) -> None:
-        """Delete the object if it still has the generation of `found`."""
-        with suppress(FileExistsError, FileNotFoundError):
+        """Delete the object if it still has the generation of `found`.
+
+        Raises:
+            WriteFailed: the bucket does not allow it.
+        """
+        gone = suppress(FileExistsError, FileNotFoundError)
+        with storage.raise_write_failed(self._path), gone:
             self._client.call(
                 "DELETE",
                 "b/{}/o/{}",

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from jaxgan.errors import UserError
 from jaxgan.files import storage
 from jaxgan.runtime.processes import Link
 from jaxgan.types import GanState
@@ -47,6 +48,8 @@ class Checkpoints:
 
     def __init__(self, directory: Path, keep: int, link: Link | None = None):
         self.directory = absolute_path(directory)
+        if directory.exists() and not directory.is_dir():
+            raise UserError(f"{directory}: is a file; must be a folder of checkpoints")
         self._keep = keep
         self._link = link or Link()
         self._writes = jax.process_index() == 0
@@ -155,6 +158,8 @@ class Checkpoints:
         """
         sound = self._newest_sound(like) if self._link.first else None
         step = self._latest = self._link.exchange(sound)[0]
+        if self._manager is not None:
+            self._manager.reload()  # it still knows of those that were moved aside
         return None if step is None else read(self.directory, step, like)
 
     def _newest_sound(self, like: GanState) -> int | None:

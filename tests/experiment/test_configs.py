@@ -482,5 +482,35 @@ def test_missing_fields_are_named_all_at_once():
 def test_a_config_stored_before_a_field_existed_says_what_its_run_did(tmp_path):
     before = get("wgan").to_dict()
     del before["train"]["accumulate_steps"], before["parallel"]["wait_seconds"]
+    del before["train"]["num_epochs"]
     (tmp_path / "config.json").write_text(json.dumps(before))
     assert stored.load(tmp_path).values == build(get("wgan")).values
+
+
+def test_options_of_a_penalty_that_is_not_chosen_may_be_missing():
+    config = get("wgan_gp")
+    with config.unlocked():
+        del config.gan["penalty_noise_variance"]
+    assert build(config).values["gan.penalty_noise_variance"] == 10.0
+
+
+def test_a_field_that_an_optimizer_has_not_is_refused():
+    config = with_fields("wgan", {"optimizer.critic.decay_epochs": 5})
+    with pytest.raises(UserError, match=r"^optimizer\.critic\.decay_epochs = 5: "):
+        build(config)
+
+
+@pytest.mark.parametrize("value", ["False", 1, None])
+def test_a_flag_is_true_or_false(value):
+    config = get("wgan_gp").to_dict()
+    config["gan"]["conditional"] = value
+    with pytest.raises(UserError, match=r"^gan\.conditional = .*: must be True or"):
+        build(config)
+
+
+def test_a_stored_config_that_is_wrong_is_named(tmp_path):
+    config = get("wgan").to_dict()
+    del config["train"]["seed"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"config\.json: train\.seed: missing"):
+        stored.load(tmp_path)

@@ -352,6 +352,12 @@ def test_a_clip_holds_from_the_beginning():
         assert params == {"weight": 0.25, "shift": 0.0}, name  # initialised with 1
 
 
+def test_without_a_clip_nothing_is_clipped():
+    gan = affine_gan(adversarial="wasserstein")
+    for name, params in jax.jit(gan.init)(KEY).critic.params.items():
+        assert params == {"weight": 1.0, "shift": 0.0}, name
+
+
 def test_no_two_networks_begin_alike():
     state = jax.jit(build(small()).gan(SHAPE).init)(KEY)
     for players in (state.generator.params, state.critic.params):

@@ -131,6 +131,7 @@ def test_the_table_names_what_exists():
         ("wgan_pg", "unknown; valid: cyclegan, wgan, wgan_gp; nearest: wgan_gp"),
         ("nowhere:GAN", "cannot be imported"),
         ("math:GAN", "cannot be imported"),
+        (":x", "cannot be imported"),
         ("math:pi", "is a float; must be a jaxgan.gans.Kind"),
     ],
 )

@@ -415,7 +415,7 @@ def run(tmp_path_factory):
     config.gan.update(ema_decay=0.9, pool_size=1)
     config.train.precision = "bfloat16"
     trained = experiment.build(config)
-    (folder / "config.json").write_text(trained.json)
+    (folder / "config.json").write_text(trained.config_json)
     gan = trained.gan((32, 32, 3))
     shapes = jax.eval_shape(gan.init, jax.random.key(0))
     checkpoints = checkpoint_manager.Checkpoints(folder / "checkpoints", keep=2)
@@ -488,7 +488,7 @@ def places(file, run, tmp_path_factory):
     (folder / "empty").mkdir()
     (folder / "other").mkdir()
     config = experiment.build(wgan_gp.get_config())
-    (folder / "other" / "config.json").write_text(config.json)
+    (folder / "other" / "config.json").write_text(config.config_json)
     network_files.save(folder / "two.safetensors", *made_up(channels=2))
     options = {"width": 4, "norm": "none", "initializer": "normal", "gain": 0.02}
     pixel = {"name": "pixel", "num_layers": 3, **options}

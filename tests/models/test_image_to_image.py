@@ -529,7 +529,7 @@ def test_what_sides_are_a_multiple_of():
         ("generator", {"gain": True}, "generator.gain = True:", ("number above 0",)),
         (
             "generator", {"width": 1.5}, "generator.width = 1.5:",
-            ("whole number, 1 at least",),
+            ("whole number, 1 or more",),
         ),
         ("generator", {"channels": 0}, "generator.channels = 0:", ("whole number",)),
         (

@@ -780,15 +780,15 @@ def message_of(player, name, shape, options):
         # Values that an option cannot have.
         (
             "generator", "resnet64", IMAGES[64], {"width": 0}, "generator.width = 0:",
-            ("whole number, 1 at least",),
+            ("whole number, 1 or more",),
         ),
         (
             "generator", "resnet64", IMAGES[64], {"width": True},
-            "generator.width = True:", ("whole number, 1 at least",),
+            "generator.width = True:", ("whole number, 1 or more",),
         ),
         (
             "critic", "dcgan", IMAGES[64], {**DCGAN, "extra_layers": -1},
-            "critic.extra_layers = -1:", ("whole number, 0 at least",),
+            "critic.extra_layers = -1:", ("whole number, 0 or more",),
         ),
         (
             "critic", "dcgan", IMAGES[64], {**DCGAN, "batch_norm": "no"},
@@ -796,11 +796,11 @@ def message_of(player, name, shape, options):
         ),
         (
             "critic", "mlp", (2,), {**TOY, "hidden": (8, 0)}, "critic.hidden = (8, 0):",
-            ("tuple of whole numbers", "1 at least"),
+            ("tuple of whole numbers", "1 or more"),
         ),
         (
             "critic", "mlp", (2,), {**TOY, "hidden": 8}, "critic.hidden = 8:",
-            ("tuple of whole numbers", "1 at least"),
+            ("tuple of whole numbers", "1 or more"),
         ),
         (
             "critic", "mlp", (2,), {**TOY, "activation": "rleu"},

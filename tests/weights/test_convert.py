@@ -419,7 +419,7 @@ def run_of(tmp_path, **fields):
     if "average" in state.memory:
         average = jax.tree.map(lambda x: x + 1, state.memory["average"])
         state = state.replace(memory=state.memory | {"average": average})
-    (tmp_path / "config.json").write_text(run.json)
+    (tmp_path / "config.json").write_text(run.config_json)
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=1)
     arrays = checkpoint_files.to_arrays(state)
     checkpoints.save(7, arrays, {"shape": list(cyclegans.SHAPE), "num_classes": 0})

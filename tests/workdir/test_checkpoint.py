@@ -149,3 +149,9 @@ def test_sound_step_changes_nothing(saved):
     with pytest.raises(UserError, match="holds no checkpoint"):
         checkpoint_files.sound_step(directory / "elsewhere")
     assert checkpoint_files.steps_in(directory) == [2, 3, 4]
+
+
+def test_a_file_in_the_place_of_the_folder_is_said_before_training(tmp_path):
+    (tmp_path / "checkpoints").write_text("")
+    with pytest.raises(UserError, match=r"checkpoints: is a file; must be a folder"):
+        Checkpoints(tmp_path / "checkpoints", keep=3)

@@ -16,7 +16,7 @@ from flax.typing import Dtype
 from jaxgan.errors import UserError, nearest, unknown
 from jaxgan.models.options import Options, check_options, check_value
 from jaxgan.models.translation import image_layers, patch, resnet, unet
-from jaxgan.rules import ABOVE_0, TRUE_OR_FALSE, WHOLE_FROM_1
+from jaxgan.rules import NUMBER_ABOVE_0, TRUE_OR_FALSE, WHOLE_FROM_1
 
 # All generators have the same options, and so have all critics. One that does not
 # concern a network is checked and then left out.
@@ -28,14 +28,14 @@ GENERATOR_OPTIONS: Options = {
     "dropout": TRUE_OR_FALSE,
     "upsample": image_layers.UPSAMPLINGS,
     "initializer": image_layers.INITIALIZERS,
-    "gain": ABOVE_0,
+    "gain": NUMBER_ABOVE_0,
 }
 CRITIC_OPTIONS: Options = {
     "width": WHOLE_FROM_1,
     "num_layers": WHOLE_FROM_1,
     "norm": image_layers.NORMS,
     "initializer": image_layers.INITIALIZERS,
-    "gain": ABOVE_0,
+    "gain": NUMBER_ABOVE_0,
 }
 CRITICS = ("patch", "pixel", "tutorial")
 COMMON_GENERATORS = ("resnet_6blocks", "resnet_9blocks", "unet_128", "unet_256")
