@@ -11,9 +11,8 @@
 
 a2b is the paper's G (G_A in the official code), b2a its F (G_B); critic `a` judges
 images of domain a: the paper's D_X, D_B in the official code. Order and weights are
-those of the official code, junyanz/pytorch-CycleGAN-and-pix2pix,
-models/cycle_gan_model.py, where the identity weight w_id is relative to the cycle
-weights.
+those of its models/cycle_gan_model.py (junyanz/pytorch-CycleGAN-and-pix2pix), where the
+identity weight w_id is relative to the cycle weights.
 """
 
 from collections.abc import Callable
@@ -77,8 +76,7 @@ def cyclegan(
         pool_size: generated images kept for each domain; 0 for none.
         clip: bound of every critic parameter after each critic step, 0 for none; used
             only by 'wasserstein'.
-        penalty: (score, key, real, fake, *, index) -> Penalty; used only by
-            'wgan_gp'.
+        penalty: one of `jaxgan.penalties`; used only by 'wgan_gp'.
         penalty_weight: its weight.
         ema_decay: of the moving average of the generators, in [0, 1); 0 keeps none.
         accumulate_steps: micro-batches that each turn divides its batch into.
@@ -222,7 +220,7 @@ def critic_loss(
     Args:
         domains: the four networks.
         adversarial: patch scores [b, h', w'] of real and of fake images -> loss [].
-        penalty: (score, key, real, fake, *, index) -> Penalty, or None.
+        penalty: one of `jaxgan.penalties`, or None.
         penalty_weight: its weight.
     """
     # In bfloat16 the norms are too coarse for a gradient of second order.

@@ -17,7 +17,7 @@ from jaxgan.errors import UserError
 from jaxgan.files import image_files, image_folders
 from jaxgan.files.image_files import Picture
 from jaxgan.inference.generators import (
-    Generator,
+    TrainedGenerator,
     Translator,
     load_from_file,
     load_from_run,
@@ -60,7 +60,7 @@ class Negative(nn.Module):
 
 def generator(module, channels=3, multiple=4):
     """Return a generator without variables."""
-    return Generator(module, {}, channels, multiple, "a2b")
+    return TrainedGenerator(module, {}, channels, multiple, "a2b")
 
 
 def noise(height, width, channels=3, dtype=np.uint8):
