@@ -180,7 +180,9 @@ def settled() -> float:
     return resident("VmRSS")
 
 
-def alone(name: str, recipe: Recipe, count: int, threads: int) -> dict[str, float]:
+def measure_one(
+    name: str, recipe: Recipe, count: int, threads: int
+) -> dict[str, float]:
     """Train on one side; return the memory of its steps and its process's peak."""
     images = make_images(recipe)
     if name == "torch":
@@ -200,7 +202,7 @@ def alone(name: str, recipe: Recipe, count: int, threads: int) -> dict[str, floa
 
 
 def memory(flags: argparse.Namespace, threads: int) -> dict[str, Any]:
-    """Return what `alone` measured in processes of their own."""
+    """Return what `measure_one` measured in processes of their own."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {
             **os.environ,
@@ -210,7 +212,7 @@ def memory(flags: argparse.Namespace, threads: int) -> dict[str, Any]:
         }
 
         def measured(name: str) -> dict[str, float]:
-            command = [sys.executable, __file__, f"--alone={name}"]
+            command = [sys.executable, __file__, f"--only={name}"]
             command += [f"--size={flags.size}", f"--iterations={flags.iterations}"]
             command += [f"--threads={threads}"]
             done = subprocess.run(
@@ -244,13 +246,13 @@ def main() -> None:
     parser = side_by_side.parser(__doc__, blocks=15, iterations=3)
     parser.add_argument("--size", type=int, choices=RECIPES, default=128)
     parser.add_argument("--memory", action="store_true", help="instead of the time")
-    parser.add_argument("--alone", choices=("jaxgan", "torch"), help="of --memory")
+    parser.add_argument("--only", choices=("jaxgan", "torch"), help="of --memory")
     flags = parser.parse_args()
     threads = side_by_side.limit_threads(flags.threads)
     load = os.getloadavg()[0]
     recipe = RECIPES[flags.size]
-    if flags.alone:
-        print(json.dumps(alone(flags.alone, recipe, flags.iterations, threads)))
+    if flags.only:
+        print(json.dumps(measure_one(flags.only, recipe, flags.iterations, threads)))
         return
     title = (
         f"one CycleGAN iteration ({recipe.size}x{recipe.size}, {recipe.blocks} blocks, "

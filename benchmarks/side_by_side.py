@@ -39,7 +39,7 @@ def block_ms(side: Side, iterations: int) -> float:
 
 
 def batch_ms(side: Side, calls: int) -> float:
-    """Return the median time in ms of making one iteration's host batch, alone."""
+    """Return the median time in ms of making one iteration's host batch by itself."""
     times = []
     for _ in range(calls):
         start = time.perf_counter()

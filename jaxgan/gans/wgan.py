@@ -82,8 +82,7 @@ def critic_loss(players: Players) -> Loss:
     """Return the critic's loss E D(G(z)) - E D(x), equation 2 with its sign changed.
 
     Metrics: `critic/loss`, and `critic/wasserstein`, minus the loss: the estimate of
-        the
-    distance, positive and falling.
+    the distance, positive and falling.
     """
 
     def loss(params: PyTree, state: GanState, batch: Batch, key: Key):

@@ -101,9 +101,8 @@ def critic_loss(
     """Return the critic's loss: equation 3, plus the drift and classifier terms.
 
     Metrics of its terms are unweighted: `critic/wasserstein` (positive and falling),
-    `critic/gradient_penalty`, `critic/gradient_norm` (the mean
-    at the points where the penalty looks),
-    and `critic/drift` where it has a weight.
+    `critic/gradient_penalty`, `critic/gradient_norm` (the mean at the points where the
+    penalty looks), and `critic/drift` where it has a weight.
     """
     # In bfloat16 the norms are too coarse for a gradient of second order: the penalty
     # runs in the parameters' float32, whatever the modules compute in.
@@ -118,9 +117,9 @@ def critic_loss(
         fake, _ = players.generate(generator_variables(state), latents, labels)
         real_scores, real_logits, _ = players.score(params, {}, real)
         fake_scores, fake_logits, _ = players.score(params, {}, fake)
-        # The interpolates lie between the examples that the other terms see, so the
-        # fakes are made once.
         score = exact.score_function(params)
+        # With the fakes of the other terms: the interpolates lie between the examples
+        # that those see, and no second pass of the generator is needed.
         term = penalty(score, key, real, fake, index=batch["index"])
         drift = losses.drift(real_scores)
         wasserstein_loss = losses.wasserstein_critic(real_scores, fake_scores)

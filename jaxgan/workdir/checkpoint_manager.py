@@ -42,8 +42,8 @@ class Checkpoints:
     A checkpoint holds the state's arrays, and the loop's own numbers as JSON. All
     processes have the same state and call the same methods. Only JAX's process 0
     writes: if the others waited for it in Orbax's barriers, they would wait for twenty
-        minutes
-    when it fails. All processes read; process 0 judges which checkpoint is sound.
+    minutes when it fails. All processes read; process 0 judges which checkpoint is
+    sound.
     """
 
     def __init__(self, directory: Path, keep: int, link: Link | None = None):

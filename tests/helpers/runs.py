@@ -1,4 +1,4 @@
-"""Small real runs for the tests of the loop and the verbs."""
+"""Small real runs for the tests of the loop and the commands."""
 
 import atexit
 import contextlib
@@ -80,9 +80,9 @@ def write_config(folder, gan="wgan_gp"):
     return path
 
 
-def command(verb, *arguments):
-    """Return the command line of a verb in a process of its own."""
-    return [sys.executable, "-m", f"jaxgan.{verb}", *map(str, arguments)]
+def command(name, *arguments):
+    """Return the command line of a command in a process of its own."""
+    return [sys.executable, "-m", f"jaxgan.{name}", *map(str, arguments)]
 
 
 def environment(arguments, quick=False):
@@ -105,10 +105,10 @@ def environment(arguments, quick=False):
     return {**os.environ, **own}
 
 
-def run(verb, *arguments, quick=False):
-    """Run a verb to its end in a process of its own."""
+def run(name, *arguments, quick=False):
+    """Run a command to its end in a process of its own."""
     return subprocess.run(
-        command(verb, *arguments),
+        command(name, *arguments),
         env=environment(arguments, quick),
         capture_output=True,
         text=True,
