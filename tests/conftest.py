@@ -34,18 +34,18 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # With several workers the longest files begin first, or one of them runs alone at the
 # end. Seconds on two cores decide the order; it changes nothing else.
 LONGEST_FIRST = (
-    "runtime/test_processes.py",
     "test_train.py",
+    "runtime/test_processes.py",
     "test_train_cyclegan.py",
-    "gans/test_gans.py",
     "runtime/test_devices.py",
-    "gans/test_cyclegan.py",
-    "test_train_cloud.py",
-    "test_cli.py",
+    "gans/test_gans.py",
     "models/test_models.py",
     "gans/test_own_gans.py",
-    "test_launch.py",
+    "test_cli.py",
+    "gans/test_cyclegan.py",
     "data/test_toy.py",
+    "test_train_cloud.py",
+    "test_launch.py",
     "test_benchmarks.py",
 )
 

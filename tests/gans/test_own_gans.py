@@ -26,8 +26,8 @@ SMALL = {
     "unpooled_day_night.py": {
         "generator.name": "resnet_1blocks",
         "generator.width": 4,
+        "critic.name": "pixel",
         "critic.width": 4,
-        "critic.num_layers": 1,
         "gan.ema_decay": 0.5,
         "data.resize": 18,
         "data.image_size": 16,

@@ -57,7 +57,7 @@ SMALL = {
         "def get_config(variant=''):\n"
         "    config = base(variant)\n"
         "    config.generator.update(name='resnet_1blocks', width=4, dropout=True)\n"
-        "    config.critic.update(width=4, num_layers=1)\n"
+        "    config.critic.update(name='pixel', width=4)\n"
         "    config.data.update(resize=18, image_size=16)\n"
         "    config.gan.update(pool_size=10, ema_decay=0.9, identity_weight=0.5)\n"
         "    config.data.batch_size = 2\n"
