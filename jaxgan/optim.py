@@ -85,9 +85,9 @@ def constant_then_decay(
 ) -> Schedule:
     """Return step [] -> learning_rate * max(0, 1 - max(0, k - constant) / (decay + 1)).
 
-    k = 1, 2, ... is the epoch of the step, which begins at example step * batch_size
-    of an endless stream. With an epoch of one example and a batch of one, k is
-    step + 1. `decay = 0` keeps the rate.
+    Step s begins at example s * batch_size of an endless stream, and k = 1, 2, ... is
+    the epoch of that example. With an epoch of one example and a batch of one, k is
+    s + 1. `decay = 0` keeps the rate.
 
     The `linear` policy of the official CycleGAN code: get_scheduler in
     models/networks.py, and update_learning_rate at the end of an epoch. A staircase:

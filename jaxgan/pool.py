@@ -93,13 +93,13 @@ def query_pool(
 
     # A scan, because each image meets the pool as the ones before it have left it.
     def step(pool: PyTree, each: tuple[Array, Array, Array]):
-        image, swap, slot = each
+        image, exchange, slot = each
         filling = pool["count"] < size
         place = jnp.where(filling, pool["count"], slot)
         stored = pool["images"][place]
-        shown = jnp.where(swap & ~filling, stored, image)
+        shown = jnp.where(exchange & ~filling, stored, image)
         # Something is written in every case, so that no branch is needed.
-        kept = jnp.where(swap | filling, image, stored)
+        kept = jnp.where(exchange | filling, image, stored)
         return {
             "images": pool["images"].at[place].set(kept),
             "count": pool["count"] + filling,

@@ -26,6 +26,7 @@ CACHES = ("auto", "memory", "none")
 # CIFAR-10 are kept; a million images of 64x64 are streamed.
 MEMORY_LIMIT = 2**30
 
+# As many as gan_toy.py fixes of its grid, and a tenth of that.
 TOY_EXAMPLES, TOY_HELDOUT = 100_000, 10_000
 
 

@@ -56,6 +56,6 @@ def as_markdown() -> str:
     for field in FIELDS:
         rule = field.rule.words or "-"
         of = f" ({field.of})" if field.of in ("latent", "translation") else ""
-        resume = "may change" if field.resume else ""
+        resume = "may change" if field.resume else "must stay"
         lines.append(f"| `{field.name}` | {field.help}{of} | {rule} | {resume} |")
     return "\n".join(lines) + "\n"

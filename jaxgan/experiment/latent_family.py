@@ -18,7 +18,8 @@ from jaxgan.gans.players import Players
 from jaxgan.models import latent
 from jaxgan.types import LatentInputs, Optimizer
 
-NUM_SAMPLES, NUM_POINTS = 64, 512  # of the pictures
+# Of the pictures: a grid of 8 by 8, and points enough to show each mode.
+NUM_SAMPLES, NUM_POINTS = 64, 512
 
 
 def load_data(values: Values) -> Dataset:

@@ -247,13 +247,13 @@ def critic_loss(
         value = sum(terms.values(), jnp.zeros(()))
         metrics = dict(terms)
         if adversarial is losses.wasserstein_critic:
-            metrics["critic/wasserstein"] = -value / 2
+            metrics["critic/wasserstein"] = -value / len(CRITICS)
         if penalties:
             total = sum((p.value for p in penalties), jnp.zeros(()))
             value = value + penalty_weight * total
             norms = sum((p.gradient_norm for p in penalties), jnp.zeros(()))
-            metrics["critic/gradient_penalty"] = total / 2
-            metrics["critic/gradient_norm"] = norms / 2
+            metrics["critic/gradient_penalty"] = total / len(CRITICS)
+            metrics["critic/gradient_norm"] = norms / len(CRITICS)
         return value, Outcome(stats, metrics | {"critic/loss": value})
 
     return loss

@@ -149,6 +149,7 @@ def great_circle(start: Array, end: Array, fraction: Array) -> Array:
         return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
 
     cosine = jnp.sum(unit(start) * unit(end), axis=-1, keepdims=True)
+    # Away from +-1, where the sine below would be zero.
     angle = jnp.arccos(jnp.clip(cosine, -1 + 1e-6, 1 - 1e-6))
     weights = jnp.sin((1 - fraction) * angle), jnp.sin(fraction * angle)
     return (weights[0] * start + weights[1] * end) / jnp.sin(angle)

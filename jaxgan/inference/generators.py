@@ -167,7 +167,8 @@ class Translator:
         if jax.default_backend() == "cpu":
             # Checked before it runs, because Linux kills a process that is out of
             # memory without a word. XLA's figure leaves out the work space of
-            # convolutions: 2.6 times the figure was measured.
+            # convolutions: up to 2.6 times the figure was measured, so that twice the
+            # figure is surely needed.
             analysis: Any = compiled.memory_analysis()
             memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
             if 2 * analysis.temp_size_in_bytes > memory:

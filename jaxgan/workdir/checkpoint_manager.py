@@ -87,6 +87,7 @@ class Checkpoints:
         try:
             manager = self._open_manager()
             # Asked first, because Orbax answers a full disk with pages of tracebacks.
+            # A megabyte is for its own files.
             needed = sum(array.nbytes for array in arrays.values()) + 2**20
             if free_bytes(self.directory) < needed:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
