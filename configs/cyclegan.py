@@ -2,10 +2,10 @@
 
     python -m jaxgan.main --config=configs/cyclegan.py[:VARIANT[,key=value...]]
 
-No variant: day and night made from the two photographs that scikit-learn ships, where
-the truth is known; no download. `size=64|128|256` chooses sizes and blocks as the
-paper does. Recipes are those of the official code,
-junyanz/pytorch-CycleGAN-and-pix2pix.
+Without a variant, the data is day and night, made from the two photographs that
+scikit-learn ships: the truth is known, and nothing is downloaded. `size=64|128|256`
+chooses image sizes and blocks as in the paper. The recipes are those of the official
+code, junyanz/pytorch-CycleGAN-and-pix2pix.
 """
 
 from ml_collections import ConfigDict
@@ -18,13 +18,13 @@ ADAM = {
     "learning_rate": 2e-4,
     "b1": 0.5,
     "b2": 0.999,
-    # The rate is constant, then falls linearly; in steps or in epochs, 0 = not given.
+    # The rate is constant, then falls linearly. Give steps or epochs; 0 = not given.
     "constant_steps": 0,
     "decay_steps": 0,
     "constant_epochs": 0,
     "decay_epochs": 0,
 }
-# Twice the paper's rate, as the run is short.
+# Twice the paper's rate, because the run is short.
 SHORT = {"learning_rate": 4e-4, "constant_steps": 1100, "decay_steps": 1100}
 LONG = {"constant_epochs": 100, "decay_epochs": 100}
 
@@ -32,15 +32,15 @@ BASE: dict[str, dict] = {
     "gan": {
         "name": "cyclegan",
         "adversarial": "lsgan",  # or vanilla, wasserstein (with clip), wgan_gp
-        "cycle_weight_a": 10.0,  # of a -> b -> a
-        "cycle_weight_b": 10.0,  # of b -> a -> b
+        "cycle_weight_a": 10.0,  # weight of a -> b -> a
+        "cycle_weight_b": 10.0,  # weight of b -> a -> b
         # Relative to the cycle weights: 0.5 times a cycle weight of 10 is 5. Zero here,
         # as in the paper except for its paintings; 0.5 is the official code's default.
         "identity_weight": 0.0,
         "pool_size": 50,  # generated images kept for each domain
         # Beyond the paper:
-        "clip": 0.01,  # of the critics' parameters; used only by wasserstein
-        # This one and the next four are used only by wgan_gp.
+        "clip": 0.01,  # bound on the critics' parameters; used only by wasserstein
+        # The next five are used only by wgan_gp.
         "penalty": "gradient_penalty",  # or dragan, r1
         "penalty_weight": 10.0,
         "penalty_target": 1.0,
@@ -50,17 +50,17 @@ BASE: dict[str, dict] = {
     },
     "generator": {
         # resnet_Nblocks (the paper has 6 blocks up to 128 pixels, then 9), unet_S, or
-        # unet, which is as deep as the images allow. On crops this small InstanceNorm
-        # removes how light a crop is; a U-Net's outermost skip connection has no norm,
-        # and keeps it.
+        # unet, which is as deep as the images allow. On crops this small, InstanceNorm
+        # removes the brightness of a crop. A U-Net keeps it, because its outermost skip
+        # connection has no norm.
         "name": "unet",
         "width": 16,  # 64 in the paper
         "norm": "instance",  # or batch, none
-        "padding": "reflect",  # or replicate, zero; of a ResNet's blocks
+        "padding": "reflect",  # or replicate, zero; in a ResNet's blocks
         "initializer": "normal",  # or xavier, kaiming, orthogonal
         "gain": 0.02,  # a smaller one is the authors' cure for inverted colours
         # Beyond the paper:
-        "block": "residual",  # or tutorial; of a ResNet
+        "block": "residual",  # or tutorial; used only by a ResNet
         "dropout": False,
         "upsample": "transposed",  # or resize, against checkerboards
     },
@@ -75,12 +75,12 @@ BASE: dict[str, dict] = {
     "optimizer": {"generator": ADAM | SHORT, "critic": ADAM | SHORT},
     "data": {
         "name": "day_night",
-        "resize": 72,  # to a square of this side, 0 = as they are; then a random crop
-        "image_size": 64,  # of this side
+        "resize": 72,  # side of the square that images are resized to; 0 = as they are
+        "image_size": 64,  # side of the random crop that follows
         "batch_size": 1,  # over all devices
-        "flip": True,  # half of the crops, left to right
+        "flip": True,  # mirror half of the crops, left to right
         # Beyond the paper:
-        "dir": "",  # of trainA, trainB, testA, testB; or, with dir_b, of domain a
+        "dir": "",  # has trainA, trainB, testA, testB; with dir_b it is domain a's
         "dir_b": "",
         "channels": 0,  # 0 = as the data has them
         "cache": "auto",  # decoded images in memory or on disk; or memory, disk, none
@@ -94,20 +94,20 @@ BASE: dict[str, dict] = {
         "checkpoint_steps": 200,
         "keep_checkpoints": 3,
         "seed": 0,
-        "precision": "float32",  # or tf32, bfloat16; a penalty is float32 at least
+        "precision": "float32",  # or tf32, bfloat16; a penalty uses at least float32
         "steps_per_call": 1,
-        "accumulate_steps": 1,  # micro-batches of a batch, for less memory
-        "deterministic": False,  # matters on a GPU; CPU and TPU always are
+        "accumulate_steps": 1,  # micro-batches in a batch, to save memory
+        "deterministic": False,  # matters on a GPU; CPU and TPU are in any case
         "init_from": "",  # workdir, or folder of converted weights, to start from
     },
     "parallel": {
-        "devices": 0,  # of all processes; 0 = as many as divide the batch
-        "wait_seconds": 300,  # for processes that have not come yet
+        "devices": 0,  # in all processes; 0 = as many as divide the batch
+        "wait_seconds": 300,  # for the other processes to connect
     },
     "eval": {"heldout_examples": 16},
 }
 
-# size: resize to, crop to, generator. 143 and 128 are the first (Lua) code's.
+# size: resize to, crop to, generator. 143 and 128 are from the first code, in Lua.
 SIZES = {
     "64": (72, 64, "resnet_6blocks"),
     "128": (143, 128, "resnet_6blocks"),
@@ -144,11 +144,11 @@ VARIANTS: dict[str, dict[str, dict]] = {
 }
 # The same on files of your own: `folder,dir=PATH`, or `folder,dir=A,data.dir_b=B`.
 VARIANTS["folder"] = PAPER | {"data": PAPER["data"] | {"name": "folder"}}
-# With a gradient penalty, which the official code's wgangp mode never computes: on day
-# and night.
+# Day and night with a gradient penalty, which the official code's wgangp mode never
+# computes.
 VARIANTS["wgan_gp"] = {"gan": {"adversarial": "wgan_gp"}}
-# Tutorial 12, which says nothing of the blocks, the optimizer and the data. Nothing in
-# it bounds the critics; their BatchNorm forbids a penalty, so they are clipped.
+# Tutorial 12, which does not give the blocks, the optimizer or the data. Nothing in it
+# bounds the critics. Their BatchNorm forbids a penalty, so they are clipped here.
 VARIANTS["tutorial"] = {
     "gan": {
         "adversarial": "wasserstein",

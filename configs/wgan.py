@@ -2,9 +2,10 @@
 
     python -m jaxgan.main --config=configs/wgan.py[:VARIANT[,key=value...]]
 
-No variant: the handwritten digits that scikit-learn ships; no download. Variants are
-the rows of the authors' code (martinarjovsky/WassersteinGAN), of the clipping mode
-of igul222/improved_wgan_training, and the tutorial's.
+Without a variant, the data is the handwritten digits that scikit-learn ships; nothing
+is downloaded. The variants are the experiments of the authors' code
+(martinarjovsky/WassersteinGAN), those of the clipping mode of
+igul222/improved_wgan_training, and the tutorial's.
 """
 
 from ml_collections import ConfigDict
@@ -20,7 +21,7 @@ def rmsprop(learning_rate: float, name: str = "rmsprop") -> dict:
         # Beyond the paper:
         "b1": 0.5,  # used only by Adam
         "b2": 0.999,  # used only by Adam
-        "decay_steps": 0,  # generator steps to rate 0; 0 = constant
+        "decay_steps": 0,  # generator steps until the rate is 0; 0 = constant
     }
 
 
@@ -30,8 +31,8 @@ BASE = {
         "latent": "normal",  # or uniform, U[-1, 1]
         "latent_size": 64,
         "n_critic": 5,
-        # Ten times the paper's: at 0.01 the estimate of so small a critic is lost in
-        # noise.
+        # Ten times the paper's 0.01, at which the estimate of such a small critic is
+        # lost in noise.
         "clip": 0.1,
         "clip_order": "after",  # Algorithm 1; before = the authors' code
         # 100 critic steps for generator steps 0 to 24 and 500, 1000, ... (main.py
@@ -39,7 +40,7 @@ BASE = {
         "critic_start": True,
         # Beyond the paper:
         "ema_decay": 0.0,  # 0.999 or more keeps a moving average for samples
-        "sample_batch_norm": "batch",  # the authors'; or running
+        "sample_batch_norm": "batch",  # as in the authors' code; or running
     },
     "generator": {
         "name": "mlp",
@@ -61,7 +62,7 @@ BASE = {
     },
     "data": {
         "name": "digits",
-        "batch_size": 64,  # of a critic step, over all devices
+        "batch_size": 64,  # in a critic step, over all devices
         "value_range": "symmetric",  # [-1, 1]; unit is [0, 1]; or dequantized
         # Beyond the paper:
         "dir": "",
@@ -80,13 +81,13 @@ BASE = {
         "seed": 0,
         "precision": "float32",  # or tf32, bfloat16
         "steps_per_call": 10,
-        "accumulate_steps": 1,  # micro-batches of a batch, for less memory
-        "deterministic": False,  # matters on a GPU; CPU and TPU always are
+        "accumulate_steps": 1,  # micro-batches in a batch, to save memory
+        "deterministic": False,  # matters on a GPU; CPU and TPU are in any case
         "init_from": "",  # workdir of a run to take the networks from
     },
     "parallel": {
-        "devices": 0,  # of all processes; 0 = as many as divide the batch
-        "wait_seconds": 300,  # for processes that have not come yet
+        "devices": 0,  # in all processes; 0 = as many as divide the batch
+        "wait_seconds": 300,  # for the other processes to connect
     },
     "eval": {"heldout_examples": 512},
 }
@@ -101,8 +102,8 @@ TENSORFLOW = {
 PAPER = {"generator": rmsprop(5e-5), "critic": rmsprop(5e-5)}
 
 VARIANTS: dict[str, dict[str, dict]] = {
-    # Tutorial 10: 579,728 and 533,505 parameters, on MNIST in [-1, 1]. It says
-    # nothing of the optimizer (here the paper's), the batch and the latent size.
+    # Tutorial 10: 579,728 and 533,505 parameters, on MNIST in [-1, 1]. It does not give
+    # the optimizer (here the paper's), the batch size or the latent size.
     "tutorial": {
         "gan": {"latent_size": 100, "critic_start": False, "clip": 0.01},
         "generator": {
@@ -148,8 +149,8 @@ VARIANTS: dict[str, dict[str, dict]] = {
         "data": {"name": "tfds:cifar10", "image_size": 32, "channels": 3},
         "train": LONG | {"num_steps": 200_000, "steps_per_call": 1},
     },
-    # The networks of gan_cifar_resnet.py under clipping: no paper's row, for
-    # comparison with configs/wgan_gp.py:cifar10_resnet.
+    # The networks of gan_cifar_resnet.py with clipping, for comparison with
+    # configs/wgan_gp.py:cifar10_resnet; this experiment is in no paper.
     "cifar10_resnet": {
         "gan": {"latent_size": 128, "critic_start": False, "clip": 0.01},
         "generator": {"name": "resnet32", "width": 128},

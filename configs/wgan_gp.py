@@ -2,8 +2,9 @@
 
     python -m jaxgan.main --config=configs/wgan_gp.py[:VARIANT[,key=value...]]
 
-No variant: the handwritten digits that scikit-learn ships; no download. Variants are
-the scripts of the authors' code (igul222/improved_wgan_training), and the tutorials'.
+Without a variant, the data is the handwritten digits that scikit-learn ships; nothing
+is downloaded. The variants are the scripts of the authors' code
+(igul222/improved_wgan_training), and the tutorials'.
 """
 
 from ml_collections import ConfigDict
@@ -12,7 +13,7 @@ from jaxgan.experiment.variants import from_variant
 
 
 def adam(learning_rate: float, b1: float, b2: float, decay_steps: int = 0) -> dict:
-    """Return an optimizer's fields; decay_steps counts generator steps, 0 = never."""
+    """Return an optimizer's fields; decay_steps are generator steps, 0 = no decay."""
     return {
         "name": "adam",
         "learning_rate": learning_rate,
@@ -40,7 +41,7 @@ BASE = {
         "penalty_noise_variance": 10.0,  # dragan's c
         "drift_weight": 0.0,  # 0.001 in Progressive GAN
         "ema_decay": 0.0,  # 0.999 or more keeps a moving average for samples
-        "sample_batch_norm": "batch",  # the authors'; or running
+        "sample_batch_norm": "batch",  # as in the authors' code; or running
     },
     "generator": {
         "name": "mlp",
@@ -62,7 +63,7 @@ BASE = {
     },
     "data": {
         "name": "digits",
-        "batch_size": 64,  # of a critic step, over all devices
+        "batch_size": 64,  # in a critic step, over all devices
         "value_range": "symmetric",  # [-1, 1]; unit is [0, 1]; or dequantized
         # Beyond the paper:
         "dir": "",
@@ -79,15 +80,15 @@ BASE = {
         "checkpoint_steps": 500,
         "keep_checkpoints": 3,
         "seed": 0,
-        "precision": "float32",  # or tf32, bfloat16; the penalty is float32 at least
+        "precision": "float32",  # or tf32, bfloat16; the penalty uses at least float32
         "steps_per_call": 10,
-        "accumulate_steps": 1,  # micro-batches of a batch, for less memory
-        "deterministic": False,  # matters on a GPU; CPU and TPU always are
+        "accumulate_steps": 1,  # micro-batches in a batch, to save memory
+        "deterministic": False,  # matters on a GPU; CPU and TPU are in any case
         "init_from": "",  # workdir of a run to take the networks from
     },
     "parallel": {
-        "devices": 0,  # of all processes; 0 = as many as divide the batch
-        "wait_seconds": 300,  # for processes that have not come yet
+        "devices": 0,  # in all processes; 0 = as many as divide the batch
+        "wait_seconds": 300,  # for the other processes to connect
     },
     "eval": {"heldout_examples": 512},
 }
@@ -95,8 +96,8 @@ BASE = {
 LONG = {"log_steps": 100, "sample_steps": 1000, "checkpoint_steps": 1000}
 
 VARIANTS: dict[str, dict[str, dict]] = {
-    # Tutorial 11: 247,440 and 233,985 parameters, on MNIST in [-1, 1]. It says
-    # nothing of the batch.
+    # Tutorial 11: 247,440 and 233,985 parameters, on MNIST in [-1, 1]. It does not give
+    # the batch size.
     "tutorial": {
         "gan": {"latent_size": 100},
         "generator": {
@@ -119,8 +120,8 @@ VARIANTS: dict[str, dict[str, dict]] = {
         "data": {"name": "tfds:mnist"},
         "train": LONG | {"num_steps": 20_000},
     },
-    # Tutorial 10 with its penalty: 579,728 and 533,505 parameters. It says nothing
-    # of the optimizer (here gan_mnist.py's), the batch and the latent size.
+    # Tutorial 10 with its penalty: 579,728 and 533,505 parameters. It does not give the
+    # optimizer (here gan_mnist.py's), the batch size or the latent size.
     "tutorial10": {
         "gan": {"latent_size": 100},
         "generator": {
@@ -194,7 +195,7 @@ VARIANTS: dict[str, dict[str, dict]] = {
         },
         "train": LONG | {"num_steps": 100_000, "steps_per_call": 1},
     },
-    # gan_64x64.py: any folder of images; with `name=tfds:...` any TFDS set
+    # gan_64x64.py: any folder of images, or any TFDS data set with `name=tfds:...`
     "image64": {
         "gan": {"latent_size": 128},
         "generator": {"name": "resnet64", "width": 64},
@@ -206,7 +207,7 @@ VARIANTS: dict[str, dict[str, dict]] = {
         "data": {"name": "folder", "image_size": 64, "channels": 3},
         "train": LONG | {"num_steps": 200_000, "steps_per_call": 1},
     },
-    # gan_toy.py, whose weight is 0.1 where the paper's text says 10 everywhere
+    # gan_toy.py, whose penalty weight is 0.1; the paper's text says 10 everywhere
     "toy": {
         "gan": {"latent_size": 2, "penalty_weight": 0.1},
         "generator": {

@@ -27,12 +27,13 @@ HELP = {"--help", "-help", "-h"}
 def run(
     command: Command, define: Define, about: str, argv: Sequence[str] | None
 ) -> int:
-    """Parse `argv` (default: the process's) and run a command; returns its exit code.
+    """Parse `argv` (default: the process's), run a command, and return its exit code.
 
-    0 done; 2 the user's mistake; 1 training or a file system failed. The last two print
-    one line `jaxgan: error: ...` on stderr, and no traceback.
+    The code is 0 after success, 2 after a user's mistake, and 1 if training or a file
+    system failed. For 1 and 2, stderr gets one line `jaxgan: error: ...` and no
+    traceback.
     """
-    # Orbax logs the traceback of an error that it raises as well.
+    # Orbax not only raises errors, but also logs their tracebacks.
     logging.set_verbosity(logging.FATAL)
     arguments = list(sys.argv[1:] if argv is None else argv)
     values = flags.FlagValues()
@@ -84,10 +85,10 @@ def exit_code(work: Callable[[], int]) -> int:
 
 
 def exit_process(main: Callable[[], int]) -> NoReturn:
-    """Exit this process with the code of `main`; at once after an error.
+    """Exit this process with the code of `main`; after an error, exit at once.
 
-    At a normal exit Python waits for Orbax's threads, which may take minutes over a
-    save that failed, and JAX waits for other processes, which may be gone.
+    At a normal exit Python waits for Orbax's threads, which may take minutes after a
+    failed save, and JAX waits for other processes, which may be gone.
     """
     try:
         code = main()
@@ -102,7 +103,7 @@ def exit_process(main: Callable[[], int]) -> NoReturn:
 
 
 def print_error(message: str, code: int) -> int:
-    """Print the error's one line and return the exit code."""
+    """Print an error as one line, and return its exit code."""
     print(f"jaxgan: error: {' '.join(message.split())}", file=sys.stderr)
     return code
 
@@ -121,7 +122,7 @@ def parse_flags(values: flags.FlagValues, arguments: list[str]) -> flags.FlagVal
 def parse_workdir(text: str | None) -> Path:
     """Return the folder that `--workdir` names; raises UserError for a wrong one."""
     if not text:
-        raise UserError("--workdir: needed, the folder of a run")
+        raise UserError("--workdir: needed; give the folder of a run")
     if "://" in text and not text.startswith("gs://"):
         raise UserError(f"--workdir = {text}: must be a local folder or gs://...")
     return storage.checked_path(text, "--workdir")
@@ -145,7 +146,7 @@ def parse_config(arguments: Sequence[str]) -> tuple[ConfigDict, str, list[str]]:
         arguments.
 
     Raises:
-        UserError: no or an unreadable config, an unknown field, a bad value.
+        UserError: there is no readable config, a field is unknown, or a value is bad.
     """
     chosen, overrides, rest = None, [], []
     remaining = iter(arguments)
@@ -177,7 +178,7 @@ def load_config(path: str, variant: str) -> ConfigDict:
         kind = type(error).__name__
         raise UserError(f"--config = {path}: {kind}: {error}") from error
     if not isinstance(config, ConfigDict):
-        raise UserError(f"--config = {path}: get_config returns no ConfigDict")
+        raise UserError(f"--config = {path}: get_config must return a ConfigDict")
     return config
 
 

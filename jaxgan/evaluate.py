@@ -1,9 +1,10 @@
 """Score a run: `python -m jaxgan.evaluate --workdir=runs/wgan_gp`.
 
-Prints a table and appends a line to WORKDIR/evaluation.jsonl for each checkpoint.
+It prints a table, and appends a line to WORKDIR/evaluation.jsonl for each checkpoint.
 `wasserstein` is the exact Wasserstein-1 distance, by optimal assignment, from samples
-to held-out examples, beside that of training examples; `modes` counts the modes of
-toy sets; `psnr` compares a CycleGAN's translations with the truth where it is known.
+to held-out examples; the distance from training examples stands beside it. `modes`
+counts the covered modes of toy sets. `psnr` compares a CycleGAN's translations with the
+truth, where it is known.
 """
 
 import sys
@@ -26,20 +27,20 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_list(
         "metrics",
         None,
-        "wasserstein, modes, psnr; those that the data admits if not given",
+        "wasserstein, modes, psnr; all that apply to the data if not given",
         flag_values=values,
     )
     flags.DEFINE_integer(
         "num_samples",
         2000,
-        "number of samples; wasserstein takes as many as there are held-out examples",
+        "number of samples; wasserstein takes at most one per held-out example",
         flag_values=values,
         lower_bound=2,
     )
     flags.DEFINE_string(
         "data_dir",
         None,
-        "folder of the data, where it is no longer the run's data.dir",
+        "folder of the data, if it is no longer the run's data.dir",
         flag_values=values,
     )
 
@@ -71,7 +72,7 @@ def command(values: flags.FlagValues) -> int:
 
 
 def parse_steps(workdir: Path, text: str | None) -> list[int | None]:
-    """Return the steps that `--step` names; None is that of the newest sound one."""
+    """Return the steps that `--step` names; None is the newest sound checkpoint's."""
     from jaxgan.errors import UserError
     from jaxgan.workdir import checkpoint_files
 

@@ -1,7 +1,7 @@
 """Train a GAN: `python -m jaxgan.main --config=configs/wgan_gp.py`.
 
-The same command again resumes where the workdir has a checkpoint. A field of the
-config is changed with `--config.SECTION.FIELD=VALUE`, a variant of it chosen with
+If the workdir has a checkpoint, the same command resumes the run. Change a field of the
+config with `--config.SECTION.FIELD=VALUE`, and choose a variant of the config with
 `--config=configs/wgan_gp.py:VARIANT[,key=value...]`.
 """
 
@@ -43,7 +43,7 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "coordinator",
         None,
-        "with several processes: HOST:PORT, where process 0 of them listens",
+        "with several processes: HOST:PORT where process 0 listens",
         flag_values=values,
     )
     flags.DEFINE_integer(
@@ -56,14 +56,14 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "process_id",
         None,
-        "with several processes: this one's number, from 0",
+        "with several processes: number of this process, from 0",
         lower_bound=0,
         flag_values=values,
     )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train, or say what would be trained; returns the exit code."""
+    """Train, or print what would be trained; returns the exit code."""
     from jaxgan import cli
 
     return cli.run_with_config(command, define, __doc__ or "", argv)
@@ -80,7 +80,7 @@ def command(values: flags.FlagValues, experiment: "Experiment", name: str) -> in
     from jaxgan.train import train
     from jaxgan.workdir.startup import check_same_command
 
-    # Before the first computation, which would fix both.
+    # Set before the first computation, after which neither can change.
     precision.configure(experiment.precision, experiment.deterministic)
     if values.dry_run:
         print(describe(experiment))
@@ -88,7 +88,7 @@ def command(values: flags.FlagValues, experiment: "Experiment", name: str) -> in
     text = values.workdir or f"runs/{name}"
     workdir = cli.parse_workdir(text)
     if values.profile and storage.is_remote(workdir):
-        raise UserError(f"--profile: needs a --workdir of this machine, not {text}")
+        raise UserError(f"--profile: needs a --workdir on this machine, not {text}")
     with connect_processes(place(values), experiment.wait_seconds) as link:
         check_same_command(experiment.fields, text, link)
         code = train(experiment, workdir, values.profile, link)
@@ -97,10 +97,10 @@ def command(values: flags.FlagValues, experiment: "Experiment", name: str) -> in
 
 
 def place(values: flags.FlagValues) -> Any:
-    """Return this process's place among several, None where it is the only one.
+    """Return this process's place among several, or None if it is the only one.
 
     Raises:
-        UserError: some of the three flags are missing, or do not fit.
+        UserError: some of the three flags are missing, or do not fit together.
     """
     from jaxgan.errors import UserError
     from jaxgan.runtime.processes import ProcessSpec

@@ -1,8 +1,8 @@
 """Draw samples from a checkpoint: `python -m jaxgan.sample --workdir=runs/wgan_gp`.
 
-Needs only the workdir. `--out` decides the form: FILE.png is a grid, FILE.npz the
-samples as an array (`image`, and `label` of conditional models), anything else a
-folder of single PNGs.
+It needs only the workdir. `--out` determines the format: FILE.png is a grid, FILE.npz
+holds the samples as an array (`image`, and `label` for conditional models), and
+anything else is a folder of single PNGs.
 """
 
 import sys
@@ -40,7 +40,7 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_list(
         "labels",
         None,
-        "classes of a conditional model, repeated in turn: 0,1,2; all if not given",
+        "classes for a conditional model, repeated in turn: 0,1,2; all if not given",
         flag_values=values,
     )
 
@@ -53,7 +53,7 @@ def command(values: flags.FlagValues) -> int:
 
     workdir = cli.parse_workdir(values.workdir)
     run = drawing.load_run(workdir, values.step)
-    run.players()  # refuses a CycleGAN
+    run.players()  # raises UserError for a CycleGAN
     labels = drawing.parse_labels(run, values.labels, values.num)
     if values.interpolate:
         drawn, labels = drawing.draw_interpolations(run, labels, values.seed)

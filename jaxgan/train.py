@@ -31,7 +31,7 @@ from jaxgan.workdir.writers import Means, Silent, Writer, Writers
 
 
 class TrainingFailed(Exception):
-    """A loss or a parameter is not finite: says where, and what was kept."""
+    """A loss or a parameter is not finite; the message says where, and what is kept."""
 
 
 def train(
@@ -40,15 +40,15 @@ def train(
     profile: bool = False,
     link: Link | None = None,
 ) -> int:
-    """Train all steps of an experiment, resuming where the workdir has a checkpoint.
+    """Train all steps of an experiment, from the workdir's checkpoint if it has one.
 
-    With several processes each calls it, with its `link` to the others.
+    With several processes, each calls this function with its `link` to the others.
 
     Returns:
-        0, or 128 + the signal's number after SIGTERM or SIGINT, once all is saved.
+        0; after SIGTERM or SIGINT, once all is saved, 128 + the signal's number.
 
     Raises:
-        UserError: the config, the data or the workdir is not usable.
+        UserError: the config, the data or the workdir cannot be used.
         TrainingFailed: a loss, a held-out metric or a parameter is not finite.
         SaveFailed: a checkpoint could not be written.
     """
@@ -81,7 +81,7 @@ def train(
         devices.connect_devices(used)
         writers: Writer = Silent()
         if link.first:
-            # Only now, so that a mistake in the config leaves nothing behind it.
+            # Written only now, so that a mistake in the config leaves no files behind.
             storage.write(workdir / "config.json", experiment.config_json)
             writers = Writers(workdir, int(state.step), num_steps)
         stack.callback(writers.close)
@@ -92,10 +92,10 @@ def train(
 def restore_or_init(
     experiment: Experiment, gan: Gan, feed: Feed, checkpoints: Checkpoints
 ) -> tuple[GanState, dict[str, Any]]:
-    """Return the state to go on from, and the loop's own numbers.
+    """Return the state to start from, and the loop's own numbers.
 
-    It is that of the newest sound checkpoint, or else a new one, with the networks of
-    `init_from` where that is given.
+    The state comes from the newest sound checkpoint. Without one it is new, with the
+    networks of `init_from` if that is given.
     """
     key = jax.random.key(experiment.seed)
     like = jax.eval_shape(gan.init, key)
@@ -111,7 +111,7 @@ def restore_or_init(
 
 
 class Run:
-    """The training loop, and what it sums up between two lines of metrics."""
+    """The training loop, and its sums between two lines of metrics."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class Run:
         self.train_steps = devices.compile_steps(gan, used)
         self.sample = jax.jit(gan.sample)
         self.evaluate = jax.jit(gan.evaluate)
-        # Since the last line, but `seconds` of the whole run; checkpoints hold both.
+        # Means since the last line, seconds of the whole run; checkpoints hold both.
         self.means = Means({}, {})
         self.seconds = 0.0
         self.clock = time.perf_counter()
@@ -151,7 +151,7 @@ class Run:
         signals: StopSignals,
         profile: bool,
     ) -> int:
-        """Take all remaining steps; returns the exit code."""
+        """Take all remaining steps, and return the exit code."""
         options, start = self.experiment, int(state.step)
         self.means = Means(loop["sums"], loop["counts"])
         self.seconds = loop["seconds"]
@@ -187,7 +187,7 @@ class Run:
         return 0
 
     def say_start(self, step: int, has_batch_norm: bool) -> None:
-        """Say from which step, on which devices and in which folder."""
+        """Report the first step, the devices and the folder."""
         where = f"from step {step}" if step else "from the start"
         options = self.experiment
         words = devices.describe_devices(
@@ -200,8 +200,8 @@ class Run:
         if options.accumulate_steps > 1 and has_batch_norm:
             self.writers.say(
                 f"train.accumulate_steps = {options.accumulate_steps}: BatchNorm "
-                "normalises within each micro-batch, so this is not the run without "
-                "accumulation"
+                "normalises within each micro-batch, so the run differs from one "
+                "without accumulation"
             )
 
     def stop(self, step: int, number: int) -> int:
@@ -209,7 +209,7 @@ class Run:
         self.checkpoints.finish()
         self.writers.say(
             f"stopped by {signal.Signals(number).name}; step {step} is saved in "
-            f"{self.checkpoints.directory}; the same command goes on"
+            f"{self.checkpoints.directory}; run the same command to continue"
         )
         return 128 + number
 
@@ -218,7 +218,7 @@ class Run:
         state, metrics = self.train_steps(state, batch, self.key)
         self.waiting.append((call.start, metrics))
         if len(self.waiting) > 1:
-            # Not further ahead, or batches would pile up on the device.
+            # If it ran further ahead, batches would pile up on the device.
             jax.block_until_ready(self.waiting[-2][1])
         plan = self.feed.plan
         self.images += len(call) * plan.critic_steps(call.start) * plan.batch_size
@@ -242,7 +242,7 @@ class Run:
         """Return the error for a metric or array that is not finite."""
         latest = self.checkpoints.latest()
         made = f"the checkpoint of step {latest} is kept"
-        kept = "no checkpoint had been made" if latest is None else made
+        kept = "no checkpoint was saved" if latest is None else made
         return TrainingFailed(
             f"training failed at step {step}: {name} is not finite; {kept} in "
             f"{self.checkpoints.directory}"
@@ -271,7 +271,7 @@ class Run:
         self.writers.metrics(step, values, left)
 
     def draw_picture(self, step: int, state: GanState) -> None:
-        """Write the picture of samples from the run's fixed inputs."""
+        """Write a picture of samples from the run's fixed inputs."""
         if not self.link.first:
             return  # only process 0 writes, so only it samples
         key = jax.random.fold_in(self.key, keys.SAMPLES)
@@ -296,5 +296,5 @@ class Run:
 
 
 def is_due(step: int, every: int) -> bool:
-    """Return whether `step` is a multiple of `every`; 0 is never."""
+    """Return whether `step` is a multiple of `every`; never if `every` is 0."""
     return every > 0 and step % every == 0

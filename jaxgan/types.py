@@ -17,11 +17,11 @@ Schedule = Callable[[Array], Array]
 
 
 class Network(struct.PyTreeNode):
-    """All that training changes about one player, generator or critic.
+    """All that training changes in one player, generator or critic.
 
     Attributes:
         params: parameters of the player's module.
-        batch_stats: running statistics of its BatchNorm layers, `{}` without any.
+        batch_stats: running statistics of its BatchNorm layers, `{}` if it has none.
         opt_state: state of its optax transformation.
     """
 
@@ -48,7 +48,7 @@ class GanState(struct.PyTreeNode):
 
 
 class LatentInputs(NamedTuple):
-    """What `Gan.sample` takes of a GAN that draws examples from latents.
+    """The inputs of `Gan.sample` for a GAN that draws examples from latents.
 
     Attributes:
         labels: int32 [n], one class for each sample; zeros without classes.
@@ -60,12 +60,12 @@ class LatentInputs(NamedTuple):
 
 
 class DomainImages(NamedTuple):
-    """What `Gan.sample` and `Gan.evaluate` take of a GAN that translates images.
+    """The inputs of `Gan.sample` and `Gan.evaluate` for a GAN that translates images.
 
     Attributes:
         a: images of domain a, uint8 [n, h, w, c], or floats in [-1, 1].
         b: images of domain b, likewise.
-        truth_b: what the images `a` look like in domain b, where that is known.
+        truth_b: what the images `a` look like in domain b, if that is known.
         truth_a: what the images `b` look like in domain a.
     """
 
@@ -80,11 +80,11 @@ class Gan(NamedTuple):
 
     Attributes:
         init: key -> the state at step 0.
-        train_step: (state, batch, key) -> (state, metrics). `key` is the run's; the
+        train_step: (state, batch, key) -> (state, metrics). `key` is the run's key; the
             step folds `state.step` into it. A metric is a scalar, or an array with one
             element for each critic step.
         sample: (state, inputs, key) -> images by name. `inputs` are LatentInputs or
-            DomainImages, by the GAN's family (`jaxgan.gans`).
+            DomainImages, depending on the GAN's family (`jaxgan.gans`).
         evaluate: (state, batch, key) -> metrics on held-out examples, {} for none. The
             batch is {'image', 'label'}, or DomainImages.
     """
@@ -98,8 +98,8 @@ class Gan(NamedTuple):
 class Optimizer(NamedTuple):
     """A gradient transformation, and its learning rate as a function of the step.
 
-    The rate is not part of `tx`: an optax schedule inside the critic's `tx` would count
-    the critic's updates, of which a step has n_critic, and a linear decay would reach
+    The rate is not part of `tx`. An optax schedule inside the critic's `tx` would count
+    the critic's updates: a step has n_critic of them, so a linear decay would reach
     zero n_critic times too early. `learning_rate` is a function of `GanState.step`,
     which counts the generator's updates (igul222's gan_cifar_resnet.py feeds both
     players the same `iteration`).

@@ -1,6 +1,6 @@
-"""The loop as users meet it: killed, stopped, damaged, resumed, extended.
+"""The training loop as users see it: killed, stopped, damaged, resumed, extended.
 
-With WGANs; test_train_cyclegan.py has the rest.
+The tests here train WGANs; test_train_cyclegan.py trains a CycleGAN.
 """
 
 import json
@@ -35,7 +35,7 @@ METRICS = {
 
 @pytest.fixture(scope="module")
 def runs_of(tmp_path_factory):
-    """A whole run of each Gan that nothing disturbed."""
+    """One uninterrupted run of each Gan."""
     folders = {}
     for gan in METRICS:
         folders[gan] = folder = tmp_path_factory.mktemp(gan)
@@ -89,7 +89,7 @@ def test_killed_twice_and_resumed_ends_with_the_same_bytes(each, tmp_path):
 def test_single_steps_and_sigterm_between_lines_give_the_same_bytes(
     undisturbed, tmp_path
 ):
-    """Stopped inside the window of a line, whose means go on where they were."""
+    """The run is stopped between two lines, and the means continue where they were."""
     config = config_of(undisturbed)
     single = "--config.train.steps_per_call=1"
     workdir = tmp_path / "run"
@@ -183,7 +183,7 @@ def test_loss_that_is_not_finite(tmp_path):
 
 
 def test_warm_start_takes_the_networks_and_nothing_else(undisturbed, tmp_path):
-    """With a learning rate of nearly 0 the networks stay those of the other run."""
+    """At a learning rate of nearly 0, the networks stay those of the other run."""
     other = undisturbed / "run"
     done = run_in_process(
         main,

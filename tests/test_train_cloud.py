@@ -18,7 +18,7 @@ SHORT = ("--config.train.num_steps=20", "--config.train.checkpoint_steps=10")
 
 @pytest.fixture(scope="module")
 def shared_compilations(tmp_path_factory):
-    """The runs of this process compile each program once: half of their time."""
+    """Let the runs of this process compile each program once: half of their time."""
     settings = {
         "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
@@ -96,9 +96,9 @@ def test_it_is_resumed_sampled_and_scored(config, same_run, capsys):
 
 def test_a_bucket_that_is_closed_during_a_run_is_said_in_one_line(config):
     bucket = cloud.bucket()
-    # Metrics are written every 10 steps: the bucket is closed between two checkpoints.
-    # While Orbax saves one, threads of TensorStore may print tracebacks of their own
-    # ("Event loop is closed").
+    # Metrics are written every 10 steps, so the bucket is closed between two
+    # checkpoints: while Orbax saves one, TensorStore's threads may print tracebacks of
+    # their own ("Event loop is closed").
     steps = "--config.train.num_steps=100000", "--config.train.checkpoint_steps=200"
     flags = config, f"--workdir={bucket}/x", *steps
     with subprocess.Popen(
@@ -124,7 +124,7 @@ def test_a_bucket_that_is_closed_during_a_run_is_said_in_one_line(config):
 
 @pytest.mark.slow
 def test_killed_in_a_bucket_damaged_and_started_again(config, tmp_path):
-    """Another run is refused while it lives; its lock is taken over when it is dead."""
+    """A second run is refused while the first lives, and takes over once it is dead."""
     bucket = cloud.bucket()
     flags = (
         config,
@@ -155,7 +155,7 @@ def test_killed_in_a_bucket_damaged_and_started_again(config, tmp_path):
     assert "waiting up to 20 s" in done.stdout
     assert f"checkpoint {newest} is damaged" in done.stderr
     assert any(n.startswith(f"x/damaged/{newest}/state/") for n in objects)
-    # The run without damage, in a process of its own too, with the same XLA flags.
+    # The same run without damage, also in its own process, with the same XLA flags.
     done = run("main", config, f"--workdir={tmp_path / 'run'}", *SHORT)
     assert done.returncode == 0, done.stderr
     found = without_times(stored(f"{bucket}/x")["metrics.jsonl"].decode())

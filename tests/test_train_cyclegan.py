@@ -1,4 +1,4 @@
-"""A CycleGAN's run as users meet it: scored, killed and resumed, pools and all."""
+"""A CycleGAN's run as users see it: scored, killed and resumed, with its pools."""
 
 import json
 
@@ -29,7 +29,7 @@ METRICS = {
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """A whole run that nothing disturbed."""
+    """One uninterrupted run."""
     folder = tmp_path_factory.mktemp("cyclegan")
     path = write_config(folder, "cyclegan")
     done = run("main", f"--config={path}", f"--workdir={folder / 'run'}")

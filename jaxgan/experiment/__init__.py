@@ -1,4 +1,4 @@
-"""From a config to plain objects. Only this package and `cli` know ConfigDict."""
+"""Experiments, read from configs. Only this package and `cli` use ConfigDict."""
 
 from jaxgan.experiment.experiment import Experiment, build
 

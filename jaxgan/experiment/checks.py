@@ -1,4 +1,4 @@
-"""Checks of a config: all of its fields at once, each `field = value: reason`."""
+"""Checks of a config; one error lists every problem as `field = value: reason`."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -26,10 +26,10 @@ def required_fields(kind: Kind) -> list[str]:
 
 
 def check_fields(fields: Values) -> dict[str, Any]:
-    """Return the fields of a config, with the defaults of those that it lacks.
+    """Return the fields of a config; missing fields get their defaults.
 
     Raises:
-        UserError: naming every field that is missing or has a wrong value.
+        UserError: lists every field that is missing or has a wrong value.
     """
     if "gan.name" not in fields:
         raise UserError("gan.name: missing")
@@ -38,7 +38,7 @@ def check_fields(fields: Values) -> dict[str, Any]:
     if lacking := [name for name in own if name not in fields]:
         raise UserError(
             f"gan.name = {fields['gan.name']}: needs {', '.join(lacking)}, which this "
-            "config has not; use the config of that GAN"
+            "config does not have; use a config of that GAN"
         )
     missing = [name for name in required_fields(kind) if name not in fields]
     values = complete(fields)
@@ -66,7 +66,8 @@ def find_problems(values: Values, kind: Kind) -> Iterator[str]:
             if values.get(name) in ("batch", True):
                 yield f"{name} = {values[name]}: {BATCH_NORM_REFUSED}"
     yield from find_length_problems(values)
-    # A call must not be longer than the distance between two events of the loop.
+    # The loop logs, samples and saves only between two calls, so each of these
+    # intervals must be a whole number of calls.
     call = values["train.steps_per_call"]
     for name in ("train.log_steps", "train.sample_steps", "train.checkpoint_steps"):
         if values[name] and call > 1 and values[name] % call:
@@ -75,15 +76,15 @@ def find_problems(values: Values, kind: Kind) -> Iterator[str]:
 
 
 def find_length_problems(values: Values) -> Iterator[str]:
-    """Yield a problem for each length that is given twice, or not at all."""
+    """Yield a problem where a length is given in steps and epochs, or is missing."""
     steps, epochs = values["train.num_steps"], values["train.num_epochs"]
     if steps and epochs:
         yield (
-            f"train.num_epochs = {epochs}: train.num_steps = {steps} is given too; set "
-            "one of them to 0"
+            f"train.num_epochs = {epochs}: train.num_steps = {steps} is also given; "
+            "set one of them to 0"
         )
     if not steps and not epochs:
-        yield "train.num_steps = 0: must be 1 or more, or train.num_epochs be given"
+        yield "train.num_steps = 0: must be 1 or more, unless train.num_epochs is given"
     for player in ("generator", "critic"):
         name = f"optimizer.{player}."
         is_given = [
@@ -92,6 +93,6 @@ def find_length_problems(values: Values) -> Iterator[str]:
         ]
         if all(is_given):
             yield (
-                f"{name}decay_epochs = {values[name + 'decay_epochs']}: constant and "
-                "decay are given in steps and in epochs; set one kind to 0"
+                f"{name}decay_epochs = {values[name + 'decay_epochs']}: lengths "
+                "are given in steps and in epochs; set all of one unit to 0"
             )

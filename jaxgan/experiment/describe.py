@@ -1,4 +1,4 @@
-"""Configs as text: what one resolves to, and the fields of all."""
+"""Text about configs: what one config resolves to, and a table of all fields."""
 
 import jax
 
@@ -32,7 +32,7 @@ def describe(experiment: Experiment) -> str:
 
 
 def help_lines() -> list[str]:
-    """Return a line for each field: its name, its help, and the names that it takes."""
+    """Return one line for each field: its name, its help, and its valid names."""
     lines: dict[str, str] = {}
     for field in FIELDS:
         names = f": {field.rule.words}" if isinstance(field.rule, Choice) else ""
@@ -42,13 +42,13 @@ def help_lines() -> list[str]:
 
 
 def as_markdown() -> str:
-    """Return docs/config.md."""
+    """Return the text of docs/config.md."""
     lines = [
         "# The fields of a config",
         "",
-        "Every field of the configs in `configs/`; each is set by",
-        "`--config.FIELD=VALUE`. A config has the fields of its GAN and its networks.",
-        "This page is written from the table in `jaxgan/experiment/schema.py`.",
+        "All fields of the configs in `configs/`. Set a field with",
+        "`--config.FIELD=VALUE`. A config has only the fields of its GAN and networks.",
+        "This page is generated from the table in `jaxgan/experiment/schema.py`.",
         "",
         "| field | what it is | rule | on resume |",
         "|---|---|---|---|",
@@ -56,6 +56,6 @@ def as_markdown() -> str:
     for field in FIELDS:
         rule = field.rule.words or "-"
         of = f" ({field.of})" if field.of in ("latent", "translation") else ""
-        resume = "may change" if field.resume else "must stay"
+        resume = "may change" if field.resume else "must not change"
         lines.append(f"| `{field.name}` | {field.help}{of} | {rule} | {resume} |")
     return "\n".join(lines) + "\n"

@@ -26,7 +26,7 @@ from jaxgan.gans.players import Players
 from jaxgan.penalties import Penalty
 from jaxgan.types import Gan, PyTree
 
-# One module for each family of GANs, all with the same functions.
+# One module for each family of GANs; all have the same functions.
 FAMILIES: dict[gans.Family, ModuleType] = {
     "latent": latent_family,
     "translation": translation_family,
@@ -35,28 +35,29 @@ FAMILIES: dict[gans.Family, ModuleType] = {
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a config asks for. The loop and the commands know only this.
+    """Everything that a config asks for; the loop and the commands use only this.
 
     Attributes:
-        values: {'section.field': value}, complete and checked; only for this package.
-        fields: the same as the config has it, without defaults: to store and compare.
+        values: {'section.field': value}, complete and checked; for this package only.
+        fields: {'section.field': value} as in the config, without defaults; used to
+            compare configs.
         config_json: the text of config.json.
         gan_name: `gan.name`.
         family: 'latent' or 'translation'.
         data_name: `data.name`.
         data_dir: `data.dir`.
-        seed: of everything random.
+        seed: seed of all random numbers.
         precision: 'float32', 'tf32' or 'bfloat16'.
-        deterministic: whether a GPU has to choose reproducible kernels.
-        batch_size: examples of a critic step, over all devices.
-        accumulate_steps: micro-batches of a batch.
-        num_devices: of all processes; 0 for as many as divide the batch.
-        wait_seconds: for processes that have not come yet.
+        deterministic: whether a GPU must use reproducible kernels.
+        batch_size: examples in a critic step, over all devices.
+        accumulate_steps: number of micro-batches that a batch is split into.
+        num_devices: devices in all processes; 0 for as many as divide the batch.
+        wait_seconds: how long to wait for the other processes to connect.
         log_steps: steps between two lines of metrics.
-        sample_steps: steps between two pictures; 0 for none but the last.
-        checkpoint_steps: steps between two checkpoints; 0 for none but the last.
-        keep_checkpoints: how many are kept.
-        steps_per_call: steps of one call of the compiled function.
+        sample_steps: steps between two pictures; 0 for only the last one.
+        checkpoint_steps: steps between two checkpoints; 0 for only the last one.
+        keep_checkpoints: how many checkpoints are kept.
+        steps_per_call: steps in one call of the compiled function.
         init_from: workdir or folder of weights to start from; '' for none.
         has_average: whether a moving average of the generator is kept.
     """
@@ -84,15 +85,15 @@ class Experiment:
     has_average: bool
 
     def num_steps(self, plan: Plan | PairPlan) -> int:
-        """Return the number of steps to train, given as such or in epochs."""
+        """Return the number of training steps, given in steps or in epochs."""
         epochs = self.values["train.num_epochs"]
         return self.values["train.num_steps"] or plan.steps(epochs)
 
     def load_data(self, directory: str | None = None) -> Dataset | Pair:
-        """Return the data; `directory` takes the place of `data.dir`.
+        """Return the data, from `directory` instead of `data.dir` if it is given.
 
         Raises:
-            UserError: the data is not usable.
+            UserError: the data cannot be used.
         """
         values = self.values
         if directory:
@@ -102,7 +103,7 @@ class Experiment:
     def feed(
         self, data: Dataset | Pair, process_index: int = 0, process_count: int = 1
     ) -> Feed:
-        """Return what the loop takes of the data, this process's share of batches."""
+        """Return the data for the loop, with this process's share of each batch."""
         family = FAMILIES[self.family]
         return family.feed(self.values, data, process_index, process_count)
 
@@ -116,22 +117,22 @@ class Experiment:
 
         Args:
             shape: (h, w, c) of an image, or (n,) of a point.
-            num_classes: of the data; 0 without labels.
+            num_classes: number of classes in the data; 0 without labels.
             axis_name: the device axis under pmap, None on one device.
 
         Raises:
-            UserError: an unknown network or option, a shape that a network cannot take,
-                or classes asked for where the data has none.
+            UserError: a network or option is unknown, a network cannot take this shape,
+                or the config asks for classes and the data has none.
         """
         family = FAMILIES[self.family]
-        # The modules compute in it; parameters are float32.
+        # The modules compute in this type; their parameters stay float32.
         dtype = jnp.bfloat16 if self.precision == "bfloat16" else None
         return family.networks(self.values, shape, num_classes, axis_name, dtype)
 
     def network_definition(self, player: str, shape: tuple[int, ...]) -> dict[str, Any]:
-        """Return the arguments of a player's module, as files of weights have them.
+        """Return the arguments of a player's module, as weight files store them.
 
-        Of a GAN that translates images of `shape` (h, w, c).
+        Only for a GAN that translates images, of `shape` (h, w, c).
         """
         return translation_family.network_definition(self.values, player, shape)
 
@@ -142,9 +143,10 @@ class Experiment:
         axis_name: str | None = None,
         epoch_examples: int = 1,
     ) -> Gan:
-        """Return the Gan for examples of `shape`; arguments as those of `networks`.
+        """Return the Gan for examples of `shape`; `networks` explains the arguments.
 
-        `epoch_examples` is the length of an epoch, for rates that follow epochs.
+        `epoch_examples` is the number of examples in an epoch, for learning rates that
+        are scheduled in epochs.
         """
         kind, family = gans.find_gan(self.gan_name), FAMILIES[self.family]
         options = {name: self.values[f"gan.{name}"] for name in kind.fields}
@@ -165,9 +167,9 @@ class Experiment:
     def check_critic(
         self, shape: tuple[int, ...], num_classes: int, params: PyTree
     ) -> None:
-        """Raise UserError where a penalised critic mixes the examples of a batch.
+        """Raise UserError if a penalised critic mixes the examples of a batch.
 
-        `params` are the critic's, `shape` that of an example.
+        `params` are the critic's parameters; `shape` is the shape of one example.
         """
         kind = gans.find_gan(self.gan_name)
         if not kind.is_penalised(section(self.values, "gan")):
@@ -178,10 +180,10 @@ class Experiment:
 
 
 def build(config: Mapping[str, Any] | ConfigDict) -> Experiment:
-    """Read a config, once.
+    """Return the experiment that a config describes.
 
     Raises:
-        UserError: naming every field that is missing or has a wrong value.
+        UserError: lists every field that is missing or has a wrong value.
     """
     fields = variants.flatten(config)
     values = checks.check_fields(fields)
@@ -211,7 +213,7 @@ def build(config: Mapping[str, Any] | ConfigDict) -> Experiment:
 
 
 def penalty_function(options: Mapping[str, Any]) -> Callable[..., Penalty]:
-    """Return the penalty that `gan.penalty` names, its options closed over.
+    """Return the penalty that `gan.penalty` names, with its options bound.
 
     `options` are the fields of the section `gan`.
     """

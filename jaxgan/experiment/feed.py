@@ -1,4 +1,4 @@
-"""What the loop takes of the data: batches to train on, fixed examples to look at."""
+"""The data as the loop uses it: batches to train on, fixed examples to look at."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -10,18 +10,18 @@ from jaxgan.types import Batch, DomainImages, LatentInputs
 
 
 class Feed(NamedTuple):
-    """The data, as the loop takes it.
+    """The data as the loop uses it.
 
     Attributes:
-        shape: of one example.
-        num_classes: 0 without labels.
+        shape: shape of one example.
+        num_classes: number of classes; 0 without labels.
         plan: which examples make up a step.
         batches: calls -> their batches, one after another.
         heldout: the batch for `Gan.evaluate`.
         fixed: the inputs for `Gan.sample`.
-        picture: what `Gan.sample` returned for them -> uint8 [h, w, 1 | 3].
-        about: the number of examples, in words.
-        fingerprint: -> a digest of all examples, for processes to compare.
+        picture: what `Gan.sample` returned for `fixed` -> uint8 [h, w, 1 | 3].
+        about: the number and shape of the examples, in words.
+        fingerprint: () -> a digest of all examples, which processes compare.
     """
 
     shape: tuple[int, ...]

@@ -1,6 +1,6 @@
 """GANs that draw examples from latents: their data, networks, rates and pictures.
 
-The functions are those of `translation_family`, its twin for the other GANs.
+`translation_family` has the same functions for the other GANs.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from jaxgan.gans.players import Players
 from jaxgan.models import latent
 from jaxgan.types import LatentInputs, Optimizer
 
-# Of the pictures: a grid of 8 by 8, and points enough to show each mode.
+# In one picture: a grid of 8 by 8 images, or enough points to show each mode.
 NUM_SAMPLES, NUM_POINTS = 64, 512
 
 
@@ -48,7 +48,7 @@ def make_plan(values: Values, num_examples: int) -> Plan:
 def feed(
     values: Values, dataset: Dataset, process_index: int, process_count: int
 ) -> Feed:
-    """Return what the loop takes of a set of examples."""
+    """Return the data for the loop, from one set of examples."""
     plan = make_plan(values, len(dataset.train))
     count = min(values["eval.heldout_examples"], len(dataset.heldout))
     heldout = stack_examples(dataset.heldout, np.arange(count))
@@ -115,7 +115,7 @@ def networks(
 
 
 def optimizer(values: Values, player: str, epoch_examples: int) -> Optimizer:
-    """Return a player's optimizer; its rate decays linearly, in steps."""
+    """Return a player's optimizer; its rate decays linearly over steps."""
     del epoch_examples
     names = ("name", "learning_rate", "b1", "b2", "decay_steps")
     fields = section(values, f"optimizer.{player}")

@@ -1,6 +1,7 @@
 """The fields of a config: one table; `rules.Field` says what its columns mean.
 
-docs/code.md, "Add a config field", says how; docs/config.md is this table.
+docs/code.md, "Add a config field", says how to add one. docs/config.md is generated
+from this table.
 """
 
 from jaxgan import data, optim, pixels
@@ -29,7 +30,7 @@ def optimizer_fields(player: str) -> list[Field]:
     start = f"optimizer.{player}."
     return [
         Field(f"{start}name", Choice(optim.NAMES), f"optimizer of the {player}"),
-        Field(f"{start}learning_rate", ABOVE_0, "its learning rate at the start"),
+        Field(f"{start}learning_rate", ABOVE_0, "its initial learning rate"),
         Field(f"{start}b1", BELOW_1, "Adam's decay of the first moment"),
         Field(f"{start}b2", BELOW_1, "Adam's decay of the second moment"),
         Field(
@@ -38,7 +39,7 @@ def optimizer_fields(player: str) -> list[Field]:
         ),
         Field(
             f"{start}decay_steps", ZERO_OR_MORE,
-            "generator steps of the linear decay to 0; 0 = constant",
+            "generator steps of the linear decay to rate 0; 0 = constant rate",
         ),
         Field(
             f"{start}constant_epochs", ZERO_OR_MORE, "constant_steps, given in epochs",
@@ -52,12 +53,12 @@ def optimizer_fields(player: str) -> list[Field]:
 
 
 FIELDS: tuple[Field, ...] = (
-    Field("gan.name", ANY, f"{', '.join(GANS)}, or module:attribute of your own"),
+    Field("gan.name", ANY, f"{', '.join(GANS)}, or module:attribute of your own GAN"),
     Field(
         "gan.latent", Choice(("normal", "uniform")),
-        "the latents' distribution", "latent",
+        "distribution of the latents", "latent",
     ),
-    Field("gan.latent_size", ONE_OR_MORE, "numbers in one latent", "latent"),
+    Field("gan.latent_size", ONE_OR_MORE, "size of a latent vector", "latent"),
     Field(
         "gan.n_critic", ONE_OR_MORE, "critic steps for each generator step", "latent",
     ),
@@ -83,7 +84,7 @@ FIELDS: tuple[Field, ...] = (
         "weight of the identity loss, relative to the cycle weights", "some",
     ),
     Field("gan.pool_size", ZERO_OR_MORE, "size of a domain's image pool", "some"),
-    Field("gan.clip", ABOVE_0, "bound of the critic's parameters", "some"),
+    Field("gan.clip", ABOVE_0, "bound on each critic parameter", "some"),
     Field(
         "gan.clip_order", Choice(("after", "before")),
         "clip after or before the critic step", "some",
@@ -105,22 +106,22 @@ FIELDS: tuple[Field, ...] = (
         "gan.penalty_noise_variance", ABOVE_0, "variance of dragan's noise", "some",
         default=10.0,
     ),
-    Field("gan.drift_weight", ZERO_OR_MORE, "weight of E D(x)^2", "some"),
+    Field("gan.drift_weight", ZERO_OR_MORE, "weight of the drift, E D(x)^2", "some"),
     Field(
         "gan.conditional", TRUE_OR_FALSE, "train both networks with the labels", "some",
         default=False,
     ),
     Field(
         "gan.critic_classifier_weight", ZERO_OR_MORE,
-        "weight of the classifier, real examples", "some",
+        "weight of the classifier's loss on real examples", "some",
     ),
     Field(
         "gan.generator_classifier_weight", ZERO_OR_MORE,
-        "weight of the classifier, fakes", "some",
+        "weight of the classifier's loss on fakes", "some",
     ),
     Field(
         "gan.generator_batch_multiple", ONE_OR_MORE,
-        "latents of a generator step for each example of a batch", "some",
+        "latents in a generator step for each example of a critic batch", "some",
     ),
     Field(
         "gan.ema_decay", BELOW_1,
@@ -128,7 +129,7 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         "gan.sample_batch_norm", Choice(("batch", "running")),
-        "statistics that BatchNorm takes at sampling", "latent",
+        "statistics that BatchNorm uses for sampling", "latent",
     ),
     Field(
         "generator.name", ANY,
@@ -140,10 +141,10 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         "generator.output", ANY,
-        "last activation: tanh, sigmoid; of an MLP also linear", "some",
+        "last activation: tanh, sigmoid; linear only in an MLP", "some",
     ),
     Field(
-        "generator.width", ANY, "channels; those of all layers are multiples of it",
+        "generator.width", ANY, "base number of channels; layers have multiples of it",
         "some",
     ),
     Field("generator.norm", ANY, "normalisation: instance, batch, none", "some"),
@@ -151,16 +152,16 @@ FIELDS: tuple[Field, ...] = (
         "generator.padding", ANY, "padding of resnet_Nblocks: reflect, replicate, zero",
         "some",
     ),
-    Field("generator.initializer", ANY, "distribution of the first weights", "some"),
-    Field("generator.gain", ANY, "scale of the first weights", "some"),
+    Field("generator.initializer", ANY, "distribution of the initial weights", "some"),
+    Field("generator.gain", ANY, "scale of the initial weights", "some"),
     Field("generator.batch_norm", ANY, "whether dcgan has BatchNorm", "some"),
-    Field("generator.extra_layers", ANY, "more 3x3 convolutions of dcgan", "some"),
+    Field("generator.extra_layers", ANY, "extra 3x3 convolutions in dcgan", "some"),
     Field(
         "generator.block", ANY, "block of resnet_Nblocks: residual, tutorial", "some",
     ),
     Field("generator.dropout", TRUE_OR_FALSE, "dropout while training", "translation"),
     Field(
-        "generator.upsample", ANY, "how the side is doubled: transposed, resize",
+        "generator.upsample", ANY, "how layers double the side: transposed, resize",
         "some",
     ),
     Field(
@@ -170,20 +171,20 @@ FIELDS: tuple[Field, ...] = (
     Field("critic.hidden", ANY, "widths of an MLP's hidden layers", "some"),
     Field("critic.activation", ANY, "activation of an MLP: relu, leaky_relu", "some"),
     Field(
-        "critic.width", ANY, "channels; those of all layers are multiples of it",
+        "critic.width", ANY, "base number of channels; layers have multiples of it",
         "some",
     ),
     Field("critic.norm", ANY, "normalisation: instance, batch, layer, none", "some"),
-    Field("critic.num_layers", ANY, "stride-2 convolutions of patch", "some"),
-    Field("critic.initializer", ANY, "distribution of the first weights", "some"),
-    Field("critic.gain", ANY, "scale of the first weights", "some"),
+    Field("critic.num_layers", ANY, "number of stride-2 convolutions in patch", "some"),
+    Field("critic.initializer", ANY, "distribution of the initial weights", "some"),
+    Field("critic.gain", ANY, "scale of the initial weights", "some"),
     Field("critic.batch_norm", ANY, "whether dcgan has BatchNorm", "some"),
-    Field("critic.extra_layers", ANY, "more 3x3 convolutions of dcgan", "some"),
+    Field("critic.extra_layers", ANY, "extra 3x3 convolutions in dcgan", "some"),
     *optimizer_fields("generator"),
     *optimizer_fields("critic"),
     Field("data.name", ANY, DATA_NAMES),
     Field(
-        "data.batch_size", ONE_OR_MORE, "examples of a critic step, over all devices",
+        "data.batch_size", ONE_OR_MORE, "examples in a critic step, over all devices",
     ),
     Field(
         "data.value_range", Choice(pixels.VALUE_RANGES),
@@ -198,10 +199,10 @@ FIELDS: tuple[Field, ...] = (
     Field("data.flip", TRUE_OR_FALSE, "mirror half of the crops", "translation"),
     Field("data.dir", ANY, "folder or file of the data, local or gs://", resume=True),
     Field(
-        "data.dir_b", ANY, "folder of domain b, where data.dir is that of a",
+        "data.dir_b", ANY, "folder of domain b, if data.dir is only that of a",
         "translation", resume=True,
     ),
-    Field("data.channels", CHANNELS, "1 gray, 3 RGB, 0 = as the data has them"),
+    Field("data.channels", CHANNELS, "1 = gray, 3 = RGB, 0 = as in the data"),
     Field(
         "data.cache", Choice(data.CACHES), "where decoded images are kept", "latent",
         resume=True,
@@ -231,34 +232,34 @@ FIELDS: tuple[Field, ...] = (
         "train.keep_checkpoints", ONE_OR_MORE, "how many checkpoints are kept",
         resume=True,
     ),
-    Field("train.seed", SEED, "seed of everything random"),
+    Field("train.seed", SEED, "seed of all random numbers"),
     Field(
         "train.precision", Choice(("float32", "tf32", "bfloat16")),
-        "precision of matrix products; a penalty has float32 or more",
+        "precision of matrix products; a penalty uses at least float32",
     ),
     Field(
         "train.steps_per_call", ONE_OR_MORE,
-        "steps of one call of the compiled function", resume=True,
+        "steps in one call of the compiled function", resume=True,
     ),
     Field(
         "train.accumulate_steps", ONE_OR_MORE,
-        "micro-batches that a batch is divided into, for less memory", default=1,
+        "micro-batches that a batch is split into, to save memory", default=1,
     ),
     Field(
         "train.deterministic", TRUE_OR_FALSE,
-        "reproducible kernels on a GPU; a CPU and a TPU have them",
+        "reproducible kernels on a GPU; CPU and TPU always have them",
     ),
     Field("train.init_from", ANY, "workdir, or folder of weights, to start from"),
     Field(
         "parallel.devices", ZERO_OR_MORE,
-        "devices of all processes; 0 = as many as divide the batch", resume=True,
+        "devices in all processes; 0 = as many as divide the batch", resume=True,
     ),
     Field(
         "parallel.wait_seconds", ONE_OR_MORE, "seconds to wait for the other processes",
         resume=True, default=300,
     ),
     Field(
-        "eval.heldout_examples", ONE_OR_MORE, "examples of the held-out metrics",
+        "eval.heldout_examples", ONE_OR_MORE, "examples for the held-out metrics",
         resume=True,
     ),
 )  # fmt: skip

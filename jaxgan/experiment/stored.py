@@ -1,4 +1,4 @@
-"""The config that a run keeps in its workdir, and what a resume may change of it."""
+"""The config that a run keeps in its workdir, and what a resume may change in it."""
 
 import json
 import os
@@ -16,7 +16,7 @@ def load(workdir: str | Path) -> Experiment:
     """Return the experiment whose config a workdir holds.
 
     Raises:
-        UserError: there is no config, or an unusable one.
+        UserError: there is no config, or it cannot be used.
     """
     path = buckets.to_path(os.fspath(workdir)) / "config.json"
     try:
@@ -32,10 +32,10 @@ def load(workdir: str | Path) -> Experiment:
 
 
 def check_same_run(stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raise UserError with a table of the fields that a resume must not change.
+    """Raise UserError, with a table, if fields differ that a resume must not change.
 
-    Both are {'section.field': value}. A field that one of them lacks counts with its
-    default, so that a run made before the field existed can go on.
+    Both are {'section.field': value}. A field that is missing from one of them counts
+    as its default, so that a run made before the field existed can be resumed.
     """
     old, new = complete(stored), complete(given)
     differing = [

@@ -1,6 +1,6 @@
 """GANs that translate images between two domains: data, networks, rates, pictures.
 
-The functions are those of `latent_family`, its twin for the other GANs.
+`latent_family` has the same functions for the other GANs.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from jaxgan.gans.domains import Domains
 from jaxgan.models import translation
 from jaxgan.types import DomainImages, Optimizer
 
-NUM_TRANSLATIONS = 6  # of each direction, in the pictures
+NUM_TRANSLATIONS = 6  # images of each domain in a picture
 DEEPEST_UNET = 256
 
 
@@ -47,7 +47,7 @@ def make_plan(values: Values, pair: Pair) -> PairPlan:
 
 
 def feed(values: Values, pair: Pair, process_index: int, process_count: int) -> Feed:
-    """Return what the loop takes of two unpaired domains."""
+    """Return the data for the loop, from two unpaired domains."""
     plan = make_plan(values, pair)
     fixed = heldout_images(pair, NUM_TRANSLATIONS)
     sizes = [len(pair.train_a), len(pair.train_b)]
@@ -75,8 +75,8 @@ def feed(values: Values, pair: Pair, process_index: int, process_count: int) -> 
 def heldout_images(pair: Pair, count: int) -> DomainImages:
     """Return at most `count` held-out images of each domain, evenly spread.
 
-    With their truth where it is known: then image i of either domain is what image i of
-    the other one looks like there.
+    The truth is included if it is known: image i of each domain is then the true
+    translation of image i of the other.
     """
 
     def some(source: data.Source) -> np.ndarray:
@@ -118,14 +118,14 @@ def networks(
 
 
 def resolve_unet(name: str, side: int) -> str:
-    """Return `name`, but 'unet_S' for 'unet': the deepest for images of this side.
+    """Return `name`; for 'unet' return 'unet_S', the deepest for images of this side.
 
     Raises:
-        UserError: no U-Net takes them.
+        UserError: no U-Net takes images of this side.
     """
     if name != "unet":
         return name
-    largest_power = side & -side  # of two, that divides the side
+    largest_power = side & -side  # the largest power of 2 that divides the side
     if largest_power < 32:
         raise UserError(f"data.image_size = {side}: unet takes multiples of 32")
     return f"unet_{min(DEEPEST_UNET, largest_power)}"
@@ -134,13 +134,13 @@ def resolve_unet(name: str, side: int) -> str:
 def network_definition(
     values: Values, player: str, shape: tuple[int, ...]
 ) -> dict[str, Any]:
-    """Return the arguments of a player's module, as files of weights have them."""
+    """Return the arguments of a player's module, as weight files store them."""
     definition = section(values, player) | {"channels": shape[-1]}
     return definition | {"name": resolve_unet(definition["name"], shape[0])}
 
 
 def optimizer(values: Values, player: str, epoch_examples: int) -> Optimizer:
-    """Return a player's optimizer: a constant rate, then a decay."""
+    """Return a player's optimizer, with a constant rate and then a linear decay."""
     fields = section(values, f"optimizer.{player}")
     names = ("name", "learning_rate", "b1", "b2")
     chosen = optim.optimizer(**{n: fields[n] for n in names}, decay_steps=0)

@@ -10,7 +10,7 @@ Values = Mapping[str, Any]  # {'section.field': value}
 
 
 def complete(fields: Values) -> dict[str, Any]:
-    """Return the fields of a config, with the defaults of those that it lacks."""
+    """Return the fields of a config; missing fields get their defaults."""
     defaults = {f.name: f.default for f in FIELDS if f.default is not REQUIRED}
     return defaults | dict(fields)
 

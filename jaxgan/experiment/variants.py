@@ -18,12 +18,12 @@ def from_variant(
 ) -> ConfigDict:
     """Return the config for `choice`: '', 'VARIANT' or '[VARIANT,]key=value,...'.
 
-    A variant's section is merged into the base's. Only `generator` and `critic` replace
-    it, because networks differ in their fields. A key is a full field (`data.name`) or
-    one of SHORT_KEYS.
+    A variant's section is merged into that of the base. Only the sections `generator`
+    and `critic` are replaced, because networks differ in their fields. A key is a full
+    field name (`data.name`) or one of SHORT_KEYS.
 
     Raises:
-        UserError: an unknown variant, field or a value of the wrong type.
+        UserError: a variant or field is unknown, or a value has the wrong type.
     """
     name, *keys = choice.split(",") if choice else [""]
     if "=" in name:
@@ -45,14 +45,14 @@ def from_variant(
 
 
 def set_field(config: ConfigDict, field: str, text: str) -> None:
-    """Set `config`'s dotted `field` from its text; raises UserError."""
+    """Set a field such as 'data.name' from its text; raises UserError."""
     fields = flatten(config)
     if field not in fields:
         raise unknown("config field", field, fields)
     kind = type(fields[field])
     if kind is list:
         raise UserError(
-            f"{field} = {text}: give a tuple as a flag, --config.{field}='(64, 64)'"
+            f"{field} = {text}: tuples are set by a flag: --config.{field}='(64, 64)'"
         )
     try:
         value = BOOLS[text.lower()] if kind is bool else kind(text)

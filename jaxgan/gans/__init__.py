@@ -1,7 +1,7 @@
 """GANs by name: one file for each paper, and one table of all of them.
 
-A GAN of your own is one file with a `Kind`, and a recipe whose `gan.name` is
-`module:attribute` (docs/code.md shows one).
+To add a GAN of your own, write one file with a `Kind`, and a config whose `gan.name` is
+`module:attribute` (docs/code.md has an example).
 """
 
 import importlib
@@ -15,21 +15,21 @@ from jaxgan.gans.wgan_gp import wgan_gp
 from jaxgan.types import Gan
 
 # 'latent' GANs draw examples from latents, 'translation' GANs translate images between
-# two domains. The family decides on networks, data, schedules and pictures.
+# two domains. The family determines networks, data, schedules and pictures.
 Family = Literal["latent", "translation"]
 
 
 class Kind(NamedTuple):
-    """How a GAN is made, and what its config has to say.
+    """How a GAN is made, and which fields its config needs.
 
     Attributes:
         make: (networks, *, generator_optimizer, critic_optimizer, ema_decay,
-            accumulate_steps, and the `fields` by name) -> Gan. Networks are `Players`
-            for the family 'latent', which adds `sample_batch_norm`, and `Domains` for
-            'translation'.
+            accumulate_steps, and the `fields` by name) -> Gan. The networks are
+            `Players` for the family 'latent', whose GANs also take `sample_batch_norm`,
+            and `Domains` for 'translation'.
         family: see above.
         fields: the fields of the config's section `gan` that `make` takes by name,
-            besides those of its family. A field `penalty` arrives as a function.
+            besides those of its family. A field `penalty` is passed as a function.
         is_penalised: the section `gan` -> whether the critic's loss has a penalty on
             input gradients. Such a critic must not mix the examples of a batch.
     """
@@ -77,7 +77,7 @@ def find_gan(name: str) -> Kind:
     """Return the GAN called `name`: a key of GANS, or 'module:attribute' of a `Kind`.
 
     Raises:
-        UserError: there is no such GAN, module or attribute, or it is no `Kind`.
+        UserError: there is no such GAN, module or attribute, or it is not a `Kind`.
     """
     if name in GANS:
         return GANS[name]

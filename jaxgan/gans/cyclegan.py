@@ -6,12 +6,12 @@
               + w_a |G_b2a(fake_b) - a| + w_b |G_a2b(fake_a) - b|
               + w_id (w_b |G_a2b(b) - b| + w_a |G_b2a(a) - a|)
         G_a2b, G_b2a <- Adam(grad L_G)
-        fake_a, fake_b <- image pools (the fakes from before the generators' update)
+        fake_a, fake_b <- image pools (given the fakes from before the last update)
         D_a, D_b <- Adam(grad [L_adv(D_a; a, fake_a) + L_adv(D_b; b, fake_b)])
 
-a2b is the paper's G (G_A in the official code), b2a its F (G_B); critic `a` judges
-images of domain a: the paper's D_X, D_B in the official code. Order and weights are
-those of its models/cycle_gan_model.py (junyanz/pytorch-CycleGAN-and-pix2pix), where the
+a2b is the paper's G (G_A in the official code), b2a its F (G_B). Critic `a` scores
+images of domain a; it is the paper's D_X (D_B in the official code). Order and weights
+are those of models/cycle_gan_model.py (junyanz/pytorch-CycleGAN-and-pix2pix), where the
 identity weight w_id is relative to the cycle weights.
 """
 
@@ -65,21 +65,21 @@ def cyclegan(
     """Return the CycleGAN.
 
     Args:
-        domains: the two modules, which serve four networks.
-        generator_optimizer: of both generators; Adam(2e-4, 0.5, 0.999) in the paper.
-        critic_optimizer: of both critics; likewise.
+        domains: the two modules of the four networks.
+        generator_optimizer: for both generators; Adam(2e-4, 0.5, 0.999) in the paper.
+        critic_optimizer: for both critics; likewise.
         adversarial: a key of `losses.ADVERSARIAL`; 'lsgan' is the paper's.
-        cycle_weight_a: of |G_b2a(G_a2b(a)) - a|, 10 in the paper.
-        cycle_weight_b: of |G_a2b(G_b2a(b)) - b|.
+        cycle_weight_a: weight of |G_b2a(G_a2b(a)) - a|, 10 in the paper.
+        cycle_weight_b: weight of |G_a2b(G_b2a(b)) - b|.
         identity_weight: relative to the cycle weights: 0.5 with a cycle weight of 10
             gives the identity term a weight of 5.
         pool_size: generated images kept for each domain; 0 for none.
-        clip: bound of every critic parameter after each critic step, 0 for none; used
+        clip: bound on every critic parameter after each critic step, 0 for none; used
             only by 'wasserstein'.
         penalty: one of `jaxgan.penalties`; used only by 'wgan_gp'.
         penalty_weight: its weight.
-        ema_decay: of the moving average of the generators, in [0, 1); 0 keeps none.
-        accumulate_steps: micro-batches that each turn divides its batch into.
+        ema_decay: decay of the generators' moving average, in [0, 1); 0 keeps none.
+        accumulate_steps: micro-batches that each turn splits its batch into.
     """
     clips = adversarial == "wasserstein" and clip > 0
     if adversarial != "wgan_gp":
@@ -106,7 +106,7 @@ def cyclegan(
         if ema_decay:
             memory["average"] = generator_variables(state)
         if clips:
-            # Before the first critic step the generators meet these critics.
+            # The generators' first turn uses these critics, before any critic step.
             params = clip_params(state.critic.params, clip)
             state = state.replace(critic=state.critic.replace(params=params))
         return state.replace(memory=memory)
@@ -118,10 +118,10 @@ def cyclegan(
 def generator_loss(
     domains: Domains, adversarial: Callable[..., Array], weights: dict[str, float]
 ) -> Loss:
-    """Return the loss of both generators, L_G in the box above.
+    """Return the loss of both generators, L_G at the top of this module.
 
-    It has adversarial, cycle (equation 2) and identity (section 5.2) terms. It hands
-    `fake_a` and `fake_b` [b, h, w, c] on to the later turns. Metrics of the terms are
+    It has adversarial, cycle (equation 2) and identity (section 5.2) terms. It passes
+    `fake_a` and `fake_b` [b, h, w, c] to the later turns. The metrics of its terms are
     unweighted.
 
     Args:
@@ -141,16 +141,16 @@ def generator_loss(
             variables = {"params": params, "batch_stats": stats}
             drops = None
             if domains.dropout:
-                # A key for each pass: with one key for all of them the passes would
-                # drop the same features.
+                # A key for each pass: with one key for all passes they would drop the
+                # same features.
                 pass_key = jax.random.fold_in(dropout, passes)
                 drops = keys.example_keys(pass_key, batch["index"])
             outputs, stats = domains.translate(variables, name, inputs, True, drops)
             passes += 1
             return outputs
 
-        # The official code's order of passes: BatchNorm's running statistics move once
-        # in each, so another order would give other statistics.
+        # The official code's order of passes. Each pass updates BatchNorm's running
+        # statistics, so another order would give other statistics.
         fake_b = translate("a2b", a)
         cycled_a = translate("b2a", fake_b)
         fake_a = translate("b2a", b)
@@ -165,8 +165,8 @@ def generator_loss(
             # The critics' new statistics are dropped: only their own turn changes them.
             scores, _ = domains.score(critic.params, critic.batch_stats, target, fake)
             terms[f"generator/adversarial_{name}"] = (1.0, adversarial(scores))
-        # Without a weight the two passes are left out, not just weighted by zero: they
-        # are a third of the generators' work.
+        # With weight 0 the two passes are skipped, not multiplied by zero: they are a
+        # third of the generators' work.
         if weights["identity"]:
             for name, target, real in (("a2b", "b", b), ("b2a", "a", a)):
                 weight = weights["identity"] * weights[target]
@@ -181,16 +181,16 @@ def generator_loss(
 
 
 def remember_fakes(pool_size: int, axis_name: str | None) -> Turn:
-    """Return the turn in which the image pools take the new fakes.
+    """Return the turn that adds the new fakes to the image pools.
 
-    The critics' turn then finds in `fake_a` and `fake_b` what the pools show it: half
-    of the time an earlier fake (CycleGAN section 4).
+    As `fake_a` and `fake_b`, the critics' turn then gets the images that the pools
+    return: half of the time an earlier fake (CycleGAN section 4).
     """
 
     def take(state: GanState, batch: Batch, key: Key):
         pools, shown = {}, {}
-        # A pool takes the images of the whole batch one after another, so that each
-        # device needs the draws for all of them, not only those for its share.
+        # A pool takes the images of the whole batch one after another, so each device
+        # needs the draws for the whole batch, not only those for its share.
         devices = 1 if axis_name is None else lax.axis_size(axis_name)
         index = jnp.arange(devices * batch["fake_a"].shape[0])
         for number, domain in enumerate(CRITICS):
@@ -214,8 +214,8 @@ def critic_loss(
 ) -> Loss:
     """Return the loss of both critics on real images and on the pools' fakes.
 
-    The penalty's norm is that of the gradient of an image's mean patch score, over all
-    pixels of the image (the official code's `wgangp` mode never calls its penalty).
+    The penalty takes the gradient of each image's mean patch score, and its norm over
+    all pixels of the image (the official code's `wgangp` mode never calls its penalty).
 
     Args:
         domains: the four networks.
@@ -223,7 +223,7 @@ def critic_loss(
         penalty: one of `jaxgan.penalties`, or None.
         penalty_weight: its weight.
     """
-    # In bfloat16 the norms are too coarse for a gradient of second order.
+    # In bfloat16 the norms are too coarse for a second-order gradient.
     exact = domains._replace(critic=domains.critic.clone(dtype=None))
 
     def loss(params: PyTree, state: GanState, batch: Batch, key: Key):
@@ -233,8 +233,8 @@ def critic_loss(
             (name, decode_images(batch[name])) for name in CRITICS
         ):
             fake = batch[f"fake_{name}"]
-            # Two passes, so that BatchNorm normalises real and fake images each by
-            # their own statistics, as the official code's backward_D_basic does.
+            # Two passes, so that BatchNorm normalises real images and fakes by their
+            # own statistics, as in the official code's backward_D_basic.
             real_scores, stats = domains.score(params, stats, name, real)
             fake_scores, stats = domains.score(params, stats, name, fake)
             terms[f"critic/{name}"] = adversarial(real_scores, fake_scores)

@@ -26,12 +26,13 @@ GENERATORS, CRITICS = ("a2b", "b2a"), ("a", "b")
 
 
 class Domains(NamedTuple):
-    """The modules of both players; each module serves two domains of images.
+    """The modules of generator and critic, each of which is used by two networks.
 
     Attributes:
-        generator: images [b, h, w, c] -> images [b, h, w, c]; one module, with
-            parameters for a2b and others for b2a.
-        critic: images [b, h, w, c] -> patch scores [b, h', w']; parameters for a and b.
+        generator: images [b, h, w, c] -> images [b, h, w, c]; the networks a2b and b2a
+            have separate parameters.
+        critic: images [b, h, w, c] -> patch scores [b, h', w']; the networks a and b
+            have separate parameters.
         shape: (h, w, c) of a training image.
         dropout: whether the generators have dropout while training.
         axis_name: the device axis under pmap, None on one device.
@@ -59,7 +60,7 @@ class Domains(NamedTuple):
         train: bool,
         dropout_keys: Any = None,
     ) -> tuple[Array, PyTree]:
-        """Return G_name(inputs) [b, h, w, c] and all running statistics after it.
+        """Return G_name(inputs) [b, h, w, c], and both generators' running statistics.
 
         Args:
             variables: 'params' and 'batch_stats' of both generators, by name.
@@ -67,7 +68,7 @@ class Domains(NamedTuple):
             inputs: [b, h, w, c] in [-1, 1].
             train: whether BatchNorm normalises by the batch's statistics, rather than
                 by the running ones.
-            dropout_keys: one key [b] for each example; None for no dropout.
+            dropout_keys: keys [b], one for each example; None for no dropout.
         """
         outputs, new = self.generator.apply(
             {part: variables[part][name] for part in ("params", "batch_stats")},
@@ -82,11 +83,11 @@ class Domains(NamedTuple):
     def score(
         self, params: PyTree, batch_stats: PyTree, name: str, examples: Array
     ) -> tuple[Array, PyTree]:
-        """Return D_name's patch scores [b, h', w'] and all running statistics after it.
+        """Return D_name's patch scores [b, h', w'], and both critics' statistics.
 
         Args:
-            params: of both critics, by name.
-            batch_stats: likewise.
+            params: parameters of both critics, by name.
+            batch_stats: running statistics of both critics, by name.
             name: 'a' or 'b'.
             examples: images [b, h, w, c] of that domain, in [-1, 1].
         """
@@ -103,15 +104,15 @@ class Domains(NamedTuple):
     ) -> Callable[[Array], Array]:
         """Return images [b, h, w, c] -> scores [b] of critic `name`, for a penalty.
 
-        An image's score is the mean of its patch scores, which is what the Wasserstein
-        loss averages. It has no running statistics, since a critic with BatchNorm may
+        An image's score is the mean of its patch scores, which the Wasserstein loss
+        averages. There are no running statistics, because a critic with BatchNorm must
         not be penalised.
         """
         return lambda x: self.score(params, {name: {}}, name, x)[0].mean(axis=(1, 2))
 
 
 def decode_images(image: Any) -> Array:
-    """Return images [..., h, w, c], uint8 or floats already, as floats in [-1, 1]."""
+    """Return images [..., h, w, c], uint8 or floats, as floats in [-1, 1]."""
     return pixels.to_floats(image, "symmetric")
 
 
@@ -123,8 +124,8 @@ def initial_state(
 ) -> GanState:
     """Return the state at step 0, without memory.
 
-    Each of the four networks is initialised from a key of its own: two generators with
-    equal weights would begin as each other's copies.
+    Each of the four networks is initialised from its own key: with the same key, the
+    two generators would start as copies of each other.
     """
     # Outside pmap there is no device axis that BatchNorm could average over.
     domains = domains.without_axis()
@@ -153,10 +154,10 @@ def initial_state(
 def translate_images(
     domains: Domains, state: GanState, images: DomainImages
 ) -> dict[str, Array]:
-    """Return {'a2b', 'a2b2a', 'b2a', 'b2a2b'}: images translated, and back again.
+    """Return {'a2b', 'a2b2a', 'b2a', 'b2a2b'}: translations, and translations back.
 
-    They are floats in [-1, 1], by the moving average where one is kept, and with
-    BatchNorm's running statistics.
+    They are floats in [-1, 1]. The generators use their moving average if one is kept,
+    and BatchNorm's running statistics.
     """
     variables = sampling_variables(state)
     a, b = decode_images(images.a), decode_images(images.b)
@@ -173,7 +174,7 @@ def sample_function(
 ) -> Callable[[GanState, DomainImages, Key], dict[str, Array]]:
     """Return a Gan's `sample`: `translate_images` of images [n, h, w, c].
 
-    It draws nothing from the key.
+    It does not use the key.
     """
     single = domains.without_axis()
     return lambda state, images, key: translate_images(single, state, images)
@@ -184,9 +185,9 @@ def evaluate_function(
 ) -> Callable[[GanState, DomainImages, Key], Metrics]:
     """Return a Gan's `evaluate`: the PSNR of translations and of the identity, in dB.
 
-    Scalars [] where the truth of the images is known: heldout/psnr_a2b,
-    heldout/psnr_b2a, heldout/psnr_identity_a2b and heldout/psnr_identity_b2a. {}
-    otherwise.
+    If the truth of the images is known, it returns the scalars [] heldout/psnr_a2b,
+    heldout/psnr_b2a, heldout/psnr_identity_a2b and heldout/psnr_identity_b2a, and
+    otherwise {}.
     """
     single = domains.without_axis()
 

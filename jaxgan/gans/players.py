@@ -37,8 +37,8 @@ class Players(NamedTuple):
         shape: shape of one example.
         latent: 'normal' for N(0, 1), 'uniform' for U[-1, 1].
         latent_size: z.
-        num_classes: 0 where labels are not used.
-        value_range: of the examples, one of `pixels.VALUE_RANGES`.
+        num_classes: number of classes; 0 if labels are not used.
+        value_range: range of the examples, one of `pixels.VALUE_RANGES`.
         axis_name: the device axis under pmap, None on one device.
     """
 
@@ -104,7 +104,7 @@ class Players(NamedTuple):
     def score(
         self, params: PyTree, batch_stats: PyTree, examples: Array
     ) -> tuple[Array, Array | None, PyTree]:
-        """Return scores [b], class logits [b, classes] or None, new statistics.
+        """Return scores [b], class logits [b, classes] or None, and new statistics.
 
         BatchNorm normalises the examples [b, *shape] by their own statistics.
         """
@@ -115,15 +115,15 @@ class Players(NamedTuple):
             mutable=["batch_stats"],
         )
         scores, logits = out if self.num_classes else (out, None)
-        # The losses are means of scores: in bfloat16 such a mean loses most of its
-        # digits, so they are taken in float32 whatever the critic computes in.
+        # The losses are means of scores. In bfloat16 a mean loses most of its digits,
+        # so it is taken in float32, whatever type the critic computes in.
         scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
         return scores, logits, new.get("batch_stats", {})
 
     def score_function(self, params: PyTree) -> Callable[[Array], Array]:
         """Return examples [b, *shape] -> scores [b] for a penalty.
 
-        It has no running statistics, since a critic with BatchNorm may not be
+        There are no running statistics, because a critic with BatchNorm must not be
         penalised.
         """
         return lambda examples: self.score(params, {}, examples)[0]
@@ -134,19 +134,20 @@ def generator_loss(
 ) -> Loss:
     """Return the generator's loss -E D(G(z)) + weight * CE(D_class(G(z, y)), y).
 
-    The second term is there only with classes. Metrics: `generator/loss` is the first
-    term, `generator/classification` the unweighted cross-entropy in nats.
+    The second term exists only with classes. Metrics: `generator/loss` is the first
+    term, `generator/classification` is the unweighted cross-entropy in nats.
 
     Args:
         players: both networks.
         batch_multiple: latents for each example of a critic batch, 2 in igul222's
             gan_cifar_resnet.py; labels are drawn uniformly.
-        classifier_weight: of the cross-entropy.
+        classifier_weight: weight of the cross-entropy.
     """
 
     def loss(params: PyTree, state: GanState, batch: Batch, key: Key):
         # Example i of the batch gets the latents i * multiple, i * multiple + 1, ...
-        # Numbered by the global batch, they are the same on any number of devices.
+        # The numbers count over the global batch, so the latents are the same on any
+        # number of devices.
         index = jnp.repeat(batch["index"] * batch_multiple, batch_multiple)
         index += jnp.tile(jnp.arange(batch_multiple), batch["index"].shape[0])
         labels = players.draw_labels(key, index)
@@ -156,7 +157,7 @@ def generator_loss(
             labels,
         )
         # The critic's new running statistics are dropped: a turn changes only its own
-        # player, and the critic's statistics are those of its own turns.
+        # player, so the critic's statistics come only from its own turns.
         scores, logits, _ = players.score(
             state.critic.params, state.critic.batch_stats, fake
         )
@@ -180,7 +181,7 @@ def initial_state(
 ) -> GanState:
     """Return the state at step 0, with a moving average of the generator if `ema`.
 
-    Each network is initialised from a key of its own.
+    Each network is initialised from its own key.
     """
     # Outside pmap there is no device axis that BatchNorm could average over.
     players = players.without_axis()
@@ -213,16 +214,16 @@ def assemble(
 
     Args:
         players: both networks.
-        init: of the Gan.
-        train_step: of the Gan.
-        sample_batch_norm: at sampling BatchNorm takes the statistics of the 'batch', as
-            the authors' code does, which never leaves training mode, or the 'running'
-            ones.
+        init: the Gan's `init`.
+        train_step: the Gan's `train_step`.
+        sample_batch_norm: statistics that BatchNorm uses for sampling: those of the
+            'batch', as in the authors' code, which never leaves training mode, or the
+            'running' ones.
     """
     single = players.without_axis()
 
     def sample(state: GanState, inputs: LatentInputs, key: Key) -> dict[str, Array]:
-        """Return {'samples': [n, *shape]}, by the moving average where there is one."""
+        """Return {'samples': [n, *shape]}, by the moving average if there is one."""
         labels, latents = jnp.asarray(inputs.labels), inputs.latents
         if latents is None:
             latents = single.draw_latents(key, jnp.arange(labels.shape[0]))
@@ -239,8 +240,7 @@ def assemble(
         index = jnp.arange(batch["image"].shape[0])
         real = single.decode(batch | {"index": index}, key)
         latents = single.draw_latents(key, index)
-        # The raw generator, not its average: it is the one the critic is trained
-        # against.
+        # The raw generator, not its average: the critic is trained against the raw one.
         variables = generator_variables(state)
         fake, _ = single.generate(variables, latents, batch["label"])
         critic = (state.critic.params, state.critic.batch_stats)

@@ -41,16 +41,16 @@ def wgan(
 
     Args:
         players: both networks.
-        generator_optimizer: RMSProp at 5e-5 in the paper.
+        generator_optimizer: RMSProp with learning rate 5e-5 in the paper.
         critic_optimizer: likewise.
-        clip: c, 0.01 in the paper; holds for every critic parameter, from init on.
+        clip: c, 0.01 in the paper; bounds every critic parameter, from `init` on.
         clip_order: 'after' each critic step (Algorithm 1), or 'before' it (the
             authors' code, main.py l.184: the generator then sees a critic that is up
-            to one update outside the box).
-        ema_decay: of the moving average of the generator, in [0, 1); 0 keeps none.
-        accumulate_steps: micro-batches that each turn divides its batch into.
-        sample_batch_norm: the statistics of BatchNorm at sampling: those of the 'batch'
-            (as the authors' code) or the 'running' ones.
+            to one update outside [-c, c]).
+        ema_decay: decay of the generator's moving average, in [0, 1); 0 keeps none.
+        accumulate_steps: micro-batches that each turn splits its batch into.
+        sample_batch_norm: statistics that BatchNorm uses for sampling: those of the
+            'batch' (as in the authors' code) or the 'running' ones.
     """
     axis, parts = players.axis_name, accumulate_steps
     critic_turn = turn("critic", critic_loss(players), critic_optimizer, axis, parts)
@@ -69,8 +69,8 @@ def wgan(
         state = initial_state(
             players, key, generator_optimizer, critic_optimizer, bool(ema_decay)
         )
-        # With clip_order 'before', or none yet, the first generator step would
-        # otherwise meet weights outside of the box.
+        # The initial weights are clipped too: otherwise the networks would start from
+        # critic weights outside [-c, c].
         params = clip_params(state.critic.params, clip)
         return state.replace(critic=state.critic.replace(params=params))
 
@@ -81,8 +81,8 @@ def wgan(
 def critic_loss(players: Players) -> Loss:
     """Return the critic's loss E D(G(z)) - E D(x), equation 2 with its sign changed.
 
-    Metrics: `critic/loss`, and `critic/wasserstein`, minus the loss: the estimate of
-    the distance, positive and falling.
+    Metrics: `critic/loss`, and `critic/wasserstein`, which is minus the loss: the
+    estimate of the distance, positive and falling during training.
     """
 
     def loss(params: PyTree, state: GanState, batch: Batch, key: Key):
@@ -90,8 +90,8 @@ def critic_loss(players: Players) -> Loss:
         latents = players.draw_latents(key, batch["index"])
         # The generator's new running statistics are dropped: its turn updates them.
         fake, _ = players.generate(generator_variables(state), latents, batch["label"])
-        # Two passes, not one of both halves: BatchNorm normalises real and fake
-        # examples each by their own statistics (main.py l.189-207).
+        # Two passes, not one over both halves together: BatchNorm normalises real
+        # examples and fakes by their own statistics (main.py l.189-207).
         real_scores, _, stats = players.score(params, state.critic.batch_stats, real)
         fake_scores, _, stats = players.score(params, stats, fake)
         value = losses.wasserstein_critic(real_scores, fake_scores)

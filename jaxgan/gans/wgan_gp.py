@@ -56,16 +56,16 @@ def wgan_gp(
         penalty: (score, key, real, fake, *, index) -> Penalty, of
             `jaxgan.penalties`.
         penalty_weight: lambda, 10 in the paper.
-        drift_weight: of E D(x)^2, 0 in the paper.
-        critic_classifier_weight: of the cross-entropy on real examples; used only
-            with classes, as the next one.
-        generator_classifier_weight: of the cross-entropy on generated examples.
-        generator_batch_multiple: latents of a generator step for each example of a
+        drift_weight: weight of E D(x)^2, 0 in the paper.
+        critic_classifier_weight: weight of the cross-entropy on real examples; like
+            the next weight, used only with classes.
+        generator_classifier_weight: weight of the cross-entropy on fakes.
+        generator_batch_multiple: latents in a generator step for each example of a
             critic batch; 2 in gan_cifar_resnet.py.
-        ema_decay: of the moving average of the generator, in [0, 1); 0 keeps none.
-        accumulate_steps: micro-batches that each turn divides its batch into.
-        sample_batch_norm: the statistics of BatchNorm at sampling: those of the 'batch'
-            (as the authors' code) or the 'running' ones.
+        ema_decay: decay of the generator's moving average, in [0, 1); 0 keeps none.
+        accumulate_steps: micro-batches that each turn splits its batch into.
+        sample_batch_norm: statistics that BatchNorm uses for sampling: those of the
+            'batch' (as in the authors' code) or the 'running' ones.
     """
     axis, parts = players.axis_name, accumulate_steps
     loss = critic_loss(
@@ -100,12 +100,12 @@ def critic_loss(
 ) -> Loss:
     """Return the critic's loss: equation 3, plus the drift and classifier terms.
 
-    Metrics of its terms are unweighted: `critic/wasserstein` (positive and falling),
-    `critic/gradient_penalty`, `critic/gradient_norm` (the mean at the points where the
-    penalty looks), and `critic/drift` where it has a weight.
+    The metrics of its terms are unweighted: `critic/wasserstein` (positive and falling
+    during training), `critic/gradient_penalty`, `critic/gradient_norm` (the mean over
+    the points of the penalty), and `critic/drift` if it has a weight.
     """
-    # In bfloat16 the norms are too coarse for a gradient of second order: the penalty
-    # runs in the parameters' float32, whatever the modules compute in.
+    # In bfloat16 the norms are too coarse for a second-order gradient. The penalty is
+    # computed in the parameters' float32, whatever type the modules compute in.
     exact = players._replace(critic=players.critic.clone(dtype=None))
 
     def loss(params: PyTree, state: GanState, batch: Batch, key: Key):
@@ -118,8 +118,8 @@ def critic_loss(
         real_scores, real_logits, _ = players.score(params, {}, real)
         fake_scores, fake_logits, _ = players.score(params, {}, fake)
         score = exact.score_function(params)
-        # With the fakes of the other terms: the interpolates lie between the examples
-        # that those see, and no second pass of the generator is needed.
+        # The penalty uses the fakes of the other terms: its interpolates lie between
+        # the examples of those terms, and the generator needs no second pass.
         term = penalty(score, key, real, fake, index=batch["index"])
         drift = losses.drift(real_scores)
         wasserstein_loss = losses.wasserstein_critic(real_scores, fake_scores)

@@ -1,1 +1,1 @@
-"""A trained network at work: samples, translations, scores."""
+"""Uses of a trained network: samples, translations and scores."""

@@ -1,4 +1,4 @@
-"""Samples of a trained run, read only from its workdir."""
+"""Samples of a trained run; only its workdir is needed."""
 
 import io
 from collections.abc import Sequence
@@ -26,12 +26,12 @@ class TrainedRun(NamedTuple):
     """A run's experiment, functions and state at one checkpoint.
 
     Attributes:
-        experiment: what its config asks for.
-        gan: its functions.
+        experiment: what the run's config asks for.
+        gan: the run's GAN, as functions.
         state: the state of the checkpoint.
         step: the checkpoint's step.
-        shape: of one example.
-        num_classes: of the data set; 0 without labels.
+        shape: shape of one example.
+        num_classes: number of classes in the data set; 0 without labels.
     """
 
     experiment: Experiment
@@ -46,8 +46,8 @@ class TrainedRun(NamedTuple):
         networks = self.experiment.networks(self.shape, self.num_classes)
         if not isinstance(networks, Players):
             raise UserError(
-                f"--workdir: its GAN, {self.experiment.gan_name}, draws no samples but "
-                "translates images: python -m jaxgan.translate"
+                f"--workdir: a {self.experiment.gan_name} translates images and draws "
+                "no samples; use python -m jaxgan.translate"
             )
         return networks
 
@@ -58,7 +58,7 @@ def load_run(workdir: Path, step: int | None = None) -> TrainedRun:
     The data set is not needed: its shape is stored with the checkpoint.
 
     Raises:
-        UserError: no run, no such checkpoint, or a damaged one.
+        UserError: there is no run or no such checkpoint, or the checkpoint is damaged.
     """
     experiment = stored.load(workdir)
     precision.configure(experiment.precision, experiment.deterministic)
@@ -78,8 +78,8 @@ def draw_samples(
     """Return samples as floats [n, *shape], one for each of the labels int32 [n].
 
     They are drawn in batches of `batch_size`. Every batch is full, so that with batch
-    statistics each sample has as many neighbours as the others; what is drawn too much
-    is dropped.
+    statistics all samples are normalised over batches of equal size; surplus samples
+    are dropped.
     """
     sample = jax.jit(gan.sample)
     padded = np.resize(labels, -(-len(labels) // batch_size) * batch_size)
@@ -93,14 +93,14 @@ def draw_samples(
 
 
 def labels_in_turn(run: TrainedRun, count: int) -> np.ndarray:
-    """Return labels int32 [count]: the run's classes in turn, zeros without classes."""
+    """Return labels int32 [count]: the run's classes in turn; zeros without classes."""
     return classes_in_turn(run.players().num_classes, count)
 
 
 def parse_labels(
     run: TrainedRun, texts: Sequence[str] | None, count: int
 ) -> np.ndarray:
-    """Return labels int32 [count] from the flag's texts; raises UserError."""
+    """Return labels int32 [count] from the texts of --labels; raises UserError."""
     if texts is None:
         return labels_in_turn(run, count)
     num_classes = run.players().num_classes
@@ -116,9 +116,10 @@ def parse_labels(
 def draw_interpolations(
     run: TrainedRun, labels: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return samples [n, *shape] in rows of eight between two latents, and labels [n].
+    """Return samples [n, *shape], in rows of eight between two latents, and labels [n].
 
-    A row has one label, taken from `labels` in turn. n is rounded up to whole rows.
+    Each row has one label, taken from `labels` in turn. n is the number of `labels`,
+    rounded up to whole rows.
     """
     players = run.players()
     rows = -(-len(labels) // STEPS_OF_A_ROW)
@@ -149,7 +150,7 @@ def great_circle(start: Array, end: Array, fraction: Array) -> Array:
         return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
 
     cosine = jnp.sum(unit(start) * unit(end), axis=-1, keepdims=True)
-    # Away from +-1, where the sine below would be zero.
+    # Clipped away from +-1, where the sine below would be zero.
     angle = jnp.arccos(jnp.clip(cosine, -1 + 1e-6, 1 - 1e-6))
     weights = jnp.sin((1 - fraction) * angle), jnp.sin(fraction * angle)
     return (weights[0] * start + weights[1] * end) / jnp.sin(angle)
@@ -179,7 +180,7 @@ def write_samples(
         np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
         storage.write(out, content.getvalue())
     elif points:
-        raise UserError(f"--out = {out}: points need FILE.png or FILE.npz")
+        raise UserError(f"--out = {out}: must be FILE.png or FILE.npz for points")
     else:
         for number, image in enumerate(encoded):
             pictures.save_png(out / f"{number:06d}.png", image)

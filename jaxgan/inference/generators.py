@@ -21,8 +21,8 @@ from jaxgan.weights import network_files
 
 Say = Callable[[str], None]
 
-# A ResNet's blocks pad by one reflected pixel where the sides are a quarter of the
-# image's, and that needs two pixels there.
+# The blocks of a ResNet work at a quarter of the image's side and pad by one reflected
+# pixel, which needs a side of at least two pixels there.
 SMALLEST_SIDE = 8
 
 
@@ -34,7 +34,7 @@ class TrainedGenerator(NamedTuple):
         variables: its 'params' and 'batch_stats'.
         channels: 1 (gray) or 3 (RGB).
         multiple: both sides of an image must be multiples of this number of pixels.
-        title: which generator it is, for people.
+        title: which generator it is, for messages.
     """
 
     module: nn.Module
@@ -49,7 +49,8 @@ class TranslationReport(NamedTuple):
 
     Attributes:
         done: number of images that were translated.
-        failed: one line for each image that was not, with its name and the reason.
+        failed: one line for each image that was not translated, with its name and the
+            reason.
         notes: remark -> the images that it is about.
     """
 
@@ -90,7 +91,7 @@ def load_from_file(path: Path, direction: str | None = None) -> TrainedGenerator
     variables, about = network_files.load(path)
     name = about["name"]
     if about["player"] != "generator":
-        raise UserError(f"--weights = {path}: a critic's; must be a generator's")
+        raise UserError(f"--weights = {path}: holds a critic; must hold a generator")
     if direction and name and name != direction:
         raise UserError(f"--direction = {direction}: --weights = {path} holds {name}")
     return _generator(about["network"], variables, name or path.name)
@@ -102,8 +103,8 @@ def _generator(
     channels = definition["channels"]
     if channels not in (1, 3):
         raise UserError(f"{title}: takes images of {channels} channels; must be 1 or 3")
-    # Always float32, also after training in a lower precision: the 8 or 16 bits of an
-    # image are to be kept.
+    # Always float32, even after training in a lower precision, to keep the 8 or 16 bits
+    # of an image.
     precision.configure("float32", deterministic=False)
     module = translation.generator(**definition)
     multiple = translation.side_multiple(definition["name"])
@@ -122,7 +123,7 @@ class Translator:
     def __call__(self, picture: Picture) -> Picture:
         """Return the translation of a picture, of the same size and bit depth.
 
-        It is gray or RGB as the generator makes it.
+        It is gray or RGB, depending on the generator.
 
         Raises:
             UserError: the image needs too much memory, or the output is not finite.
@@ -165,10 +166,10 @@ class Translator:
         example = jax.ShapeDtypeStruct(shape, jnp.float32)
         compiled = apply.lower(self.generator.variables, example).compile()
         if jax.default_backend() == "cpu":
-            # Checked before it runs, because Linux kills a process that is out of
-            # memory without a word. XLA's figure leaves out the work space of
-            # convolutions: up to 2.6 times the figure was measured, so that twice the
-            # figure is surely needed.
+            # Checked before the generator runs, because Linux kills a process that is
+            # out of memory without a message. XLA's figure leaves out the workspace of
+            # convolutions: the measured use was up to 2.6 times the figure, so twice
+            # the figure is certainly needed.
             analysis: Any = compiled.memory_analysis()
             memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
             if 2 * analysis.temp_size_in_bytes > memory:
@@ -192,7 +193,8 @@ def pad_by_reflection(image: np.ndarray, multiple: int) -> np.ndarray:
 
 def _out_of_memory(width: int, height: int) -> UserError:
     return UserError(
-        f"{width} x {height} pixels need more memory than there is; make it smaller"
+        f"{width} x {height} pixels need more memory than there is; make the image "
+        "smaller"
     )
 
 
@@ -202,9 +204,9 @@ def translate_files(
     advance: Callable[[], None],
     should_stop: Callable[[], bool],
 ) -> TranslationReport:
-    """Translate image files one after the other, each into its target file.
+    """Translate image files one after another, each into its target file.
 
-    A file that cannot be read or translated is skipped, and named in the outcome.
+    A file that cannot be read or translated is skipped, and named in the report.
 
     Args:
         translate: picture -> picture; raises UserError.

@@ -21,12 +21,12 @@ SEED = 0
 def score_run(
     run: TrainedRun, names: list[str], num_samples: int, examples: Any
 ) -> dict[str, Any]:
-    """Return the scores `names` of a run, and the protocol by which they were taken.
+    """Return the scores `names` of a run, and the protocol of the measurement.
 
-    `examples` are what the run's `Experiment.load_data` returned.
+    `examples` is what the run's `Experiment.load_data` returned.
 
     Raises:
-        UserError: an unknown score, or one that the data or the GAN does not admit.
+        UserError: a score is unknown, or does not apply to the data or the GAN.
     """
     experiment = run.experiment
     admitted = admitted_scores(experiment)
@@ -51,7 +51,7 @@ def score_run(
 
 
 def admitted_scores(experiment: Experiment) -> list[str]:
-    """Return the names of the scores that a run's GAN and data admit."""
+    """Return the names of the scores that apply to a run's GAN and data."""
     if experiment.family == "translation":
         return ["psnr"] if experiment.data_name == "day_night" else []
     has_modes = experiment.data_name in embedded.DEVIATIONS
@@ -59,9 +59,10 @@ def admitted_scores(experiment: Experiment) -> list[str]:
 
 
 def psnr(run: TrainedRun, num_samples: int, pair: Pair) -> dict[str, Any]:
-    """Return the mean PSNR in dB of translations against the truth, and of identity.
+    """Return the mean PSNR in dB of the translations, and of the images themselves.
 
-    Of held-out images, as floats in [-1, 1] (data range 2).
+    Both are compared with the truth, on held-out images as floats in [-1, 1] (data
+    range 2).
     """
     images = translation_family.heldout_images(pair, num_samples)
     found = jax.jit(run.gan.evaluate)(run.state, images, jax.random.key(SEED))
@@ -70,11 +71,12 @@ def psnr(run: TrainedRun, num_samples: int, pair: Pair) -> dict[str, Any]:
 
 
 def wasserstein(run: TrainedRun, num_samples: int, dataset: Dataset) -> dict[str, Any]:
-    """Return the exact W_1 from samples to held-out examples, and that of real ones.
+    """Return the exact W_1 from samples, and from real examples, to held-out examples.
 
     `wasserstein_real` is the distance from as many training examples to the same
-    held-out ones: what a perfect generator reaches. Images are compared as vectors of
-    pixels in [0, 1], after rounding to 8 bits as in a file; points as they are.
+    held-out examples, which a perfect generator reaches. Images are compared as vectors
+    of pixels in [0, 1], after rounding to 8 bits as in a file. Points are compared as
+    they are.
     """
     count = min(num_samples, len(dataset.heldout), len(dataset.train))
     order = np.random.default_rng(SEED)
@@ -100,7 +102,10 @@ def wasserstein(run: TrainedRun, num_samples: int, dataset: Dataset) -> dict[str
 
 
 def modes(run: TrainedRun, num_samples: int) -> dict[str, Any]:
-    """Return the modes covered and the share of samples within three deviations."""
+    """Return the number of covered modes, and the share of samples near a mode.
+
+    Near means within three standard deviations.
+    """
     name = run.experiment.data_name
     radius = 3 * embedded.DEVIATIONS[name]
     centers = embedded.centers(name)

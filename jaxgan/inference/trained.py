@@ -31,7 +31,7 @@ def network(
     if experiment.family != "translation":
         raise UserError(
             f"{workdir}: a run of {experiment.gan_name}, which has no domains; must be "
-            "that of a CycleGAN"
+            "a run of a CycleGAN"
         )
     if name not in network_files.NAMES:
         raise unknown("--network", name, network_files.NAMES)

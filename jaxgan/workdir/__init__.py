@@ -1,1 +1,1 @@
-"""All that a run keeps in its folder: metrics, samples, checkpoints, the lock."""
+"""The contents of a run's folder: metrics, samples, checkpoints and the lock."""

@@ -1,8 +1,8 @@
 """Files that several processes change in atomic steps, in a folder or a bucket.
 
-Of several processes that create one file at the same time, exactly one succeeds; a file
-is deleted only if it is still what was read. Neither step says whether it succeeded:
-`read` does, as the content names the process that wrote it.
+If several processes create the same file at the same time, exactly one succeeds. A file
+is deleted only if its content is still what was read. Neither step reports whether it
+succeeded: read the file afterwards, whose content names the process that wrote it.
 """
 
 import os
@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 
 from jaxgan.files import buckets, storage
 
-# Claims (`LocalFile.delete`) are held for milliseconds. An older one is of a process
-# that died.
+# A process holds its claim (see `LocalFile.delete`) for milliseconds. An older claim is
+# left over from a process that died.
 CLAIM_SECONDS = 20.0
 
 
 class Version(NamedTuple):
-    """What was read of a file.
+    """The content of a file when it was read.
 
     Attributes:
-        text: its content, None where there is no file.
-        generation: the bucket's number of this content, 0 where there is no object;
+        text: the content, None if there is no file.
+        generation: the bucket's number for this content, 0 if there is no object;
             always 0 on a file system.
     """
 
@@ -37,22 +37,22 @@ class Version(NamedTuple):
 
 
 class LocalFile:
-    """A file in a folder. What makes its creation atomic is `os.link`."""
+    """A file in a folder, created atomically by `os.link`."""
 
     def __init__(self, path: Path):
         self.path = path
 
     def read(self) -> Version:
-        """Return what is there now."""
+        """Return the current content."""
         with suppress(FileNotFoundError):
             return Version(self.path.read_text())
         return Version(None)
 
     def create(self, text: str) -> None:
-        """Write the file unless there is one; `read` then tells whose it is."""
+        """Write the file unless it exists; `read` then shows whose it is."""
         written = self._write_beside(text)
         try:
-            # Unlike open(path, "x") this never shows the file empty.
+            # With open(path, "x"), others could read the file while it is still empty.
             os.link(written, self.path)
         except FileExistsError:
             pass
@@ -63,25 +63,26 @@ class LocalFile:
             written.unlink()
 
     def overwrite(self, found: Version, text: str) -> None:
-        """Replace the content of a file of which `found` was just read.
+        """Replace the content of a file that was just read as `found`.
 
-        Not in one step with that reading. That does no harm to a lease: only its holder
-        overwrites it, and a process that took it over in between finds out at its next
-        heartbeat.
+        Reading and replacing are two steps, which does no harm to a lease: only its
+        holder overwrites it, and a process that took it over between the two steps
+        notices at its next heartbeat.
         """
         os.replace(self._write_beside(text), self.path)
 
     def delete(self, found: Version) -> None:
         """Delete the file if its content is still that of `found`.
 
-        A second file keeps all others out while this process looks and deletes.
+        A second file, the claim, keeps all other processes out while this one compares
+        and deletes.
         """
         claim = self.path.with_name(f"{self.path.name}.claim")
         try:
             claim.touch(exist_ok=False)  # O_CREAT | O_EXCL
         except FileExistsError:
-            # Another process is about to delete. Or it died while it did: then the
-            # claim is removed now, and the next start of this run succeeds.
+            # Another process is deleting the file, or died while it did. If it died,
+            # the claim is removed here, and the next start of this run succeeds.
             with suppress(FileNotFoundError):
                 if time.time() - claim.stat().st_mtime > CLAIM_SECONDS:
                     claim.unlink()
@@ -96,7 +97,7 @@ class LocalFile:
         beside = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex}")
         try:
             beside.write_text(text)
-        except OSError:  # a full disk: nothing may pile up
+        except OSError:  # for example a full disk: leave no partial file behind
             beside.unlink(missing_ok=True)
             raise
         return beside
@@ -105,22 +106,23 @@ class LocalFile:
 class BucketObject:
     """An object in a bucket. Every change names the generation that it expects.
 
-    The server refuses a change (HTTP status 412) if the object has another generation
-    by then. Generation 0 stands for "there is no object".
+    The server refuses a change (HTTP status 412) if the object has a different
+    generation by then. Generation 0 stands for "there is no object".
     (https://cloud.google.com/storage/docs/request-preconditions)
     """
 
     def __init__(self, path: Path):
         import fsspec
 
-        # With the argument that epath gives: the same client, which has credentials.
+        # epath passes the same argument, so fsspec returns epath's client, which has
+        # credentials.
         self._client: Any = fsspec.filesystem("gcs", finalize_on_close=True)
         self._path = path
         url = os.fspath(path).removeprefix(buckets.PREFIX)
         self._bucket, _, self._name = url.partition("/")
 
     def read(self) -> Version:
-        """Return what is there now: content and generation of one answer."""
+        """Return the current content and its generation, from a single response."""
         with suppress(FileNotFoundError):
             headers, content = self._client.call(
                 "GET",
@@ -128,28 +130,29 @@ class BucketObject:
                 self._bucket,
                 self._name,
                 alt="media",
-                # Objects that everyone may read are cached for an hour by default.
+                # Publicly readable objects are cached for an hour by default.
                 headers={"Cache-Control": "no-cache"},
             )
             return Version(content.decode(), int(headers["X-Goog-Generation"]))
         return Version(None)
 
     def create(self, text: str) -> None:
-        """Write the object unless there is one; `read` then tells whose it is.
+        """Write the object unless it exists; `read` then shows whose it is.
 
         Raises:
-            WriteFailed: the bucket does not take it.
+            WriteFailed: the bucket does not accept the object.
         """
         with storage.raise_write_failed(self._path):
             self.overwrite(Version(None), text)
 
     def overwrite(self, found: Version, text: str) -> None:
         """Write the object if it still has the generation of `found`."""
-        # A request of the JSON API itself, because gcsfs.pipe_file can name only
+        # A direct request to the JSON API, because gcsfs.pipe_file can expect only
         # generation 0 (mode="create").
         url = self._client.base.replace("/storage/", "/upload/storage/", 1)
-        # gcsfs sends a request again when the answer was lost. Then the server refuses
-        # the second one, because of the first: so only reading tells who has it.
+        # gcsfs repeats a request whose answer was lost. The server then refuses the
+        # second request because the first one succeeded, so only reading the object
+        # shows whose it is.
         with suppress(FileExistsError):  # what gcsfs raises for status 412
             self._client.call(
                 "POST",
@@ -165,7 +168,7 @@ class BucketObject:
         """Delete the object if it still has the generation of `found`.
 
         Raises:
-            WriteFailed: the bucket does not allow it.
+            WriteFailed: the bucket does not allow the deletion.
         """
         gone = suppress(FileExistsError, FileNotFoundError)
         with storage.raise_write_failed(self._path), gone:

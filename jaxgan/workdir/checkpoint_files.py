@@ -1,7 +1,7 @@
-"""Checkpoints on the disk, one folder for each step, and how they are read.
+"""Checkpoints on disk, one folder for each step, and how they are read.
 
-Orbax writes them (`checkpoint_manager.py`): the arrays of a state by name, and the
-loop's own numbers as JSON.
+Orbax writes them (`checkpoint_manager.py`). A checkpoint holds the arrays of a state by
+name, and the loop's own numbers as JSON.
 """
 
 import functools
@@ -19,7 +19,8 @@ from jaxgan.files import storage
 from jaxgan.types import GanState, PyTree
 from jaxgan.workdir.checksums import find_damage
 
-# Orbax writes it last: nothing is renamed in a bucket, so it marks what is finished.
+# In a bucket Orbax renames nothing. It writes this file last, to mark a finished
+# checkpoint.
 COMMITTED = "commit_success.txt"
 Arrays = dict[str, Any]  # {'generator/params/...': array}, as Orbax stores a state
 
@@ -51,14 +52,14 @@ def steps_in(directory: Path) -> list[int]:
 
 
 def absolute_path(directory: Path) -> Path:
-    """Return the path as Orbax needs it."""
+    """Return the path in the form that Orbax needs: absolute, or a bucket's."""
     return directory if storage.is_remote(directory) else directory.absolute()
 
 
 def single_process_option() -> dict[str, Any]:
-    """Return the Orbax option to work without waiting for the other processes.
+    """Return the Orbax option for working without waiting for the other processes.
 
-    Orbax's barriers would hold all of them for twenty minutes when one of them fails.
+    When one process fails, Orbax's barriers would hold all others for twenty minutes.
     """
     index = jax.process_index()
     return {
@@ -73,9 +74,9 @@ def single_process_option() -> dict[str, Any]:
 def read(
     directory: Path, step: int, like: GanState, partial: bool = False
 ) -> tuple[GanState, dict[str, Any]]:
-    """Return the state, as numpy arrays, and the loop's numbers of one checkpoint.
+    """Return one checkpoint's state, as numpy arrays, and the loop's numbers.
 
-    `partial` lets the checkpoint hold more arrays than `like` has.
+    With `partial`, the checkpoint may hold more arrays than `like` has.
 
     Raises:
         UserError: the checkpoint does not fit `like`.
@@ -95,7 +96,7 @@ def read(
 
 
 def read_loop(directory: Path, step: int) -> dict[str, Any]:
-    """Return the loop's numbers of one checkpoint."""
+    """Return the loop's numbers from one checkpoint."""
     handler = ocp.JsonCheckpointHandler()
     with ocp.Checkpointer(handler, **single_process_option()) as reader:
         return reader.restore(absolute_path(directory) / str(step) / "loop")
@@ -110,7 +111,7 @@ def check_fits(path: Path, stored: Arrays, wanted: Arrays) -> None:
         found, needed = stored.get(name), wanted.get(name)
         if found is None or needed is None:
             what = "lacks" if found is None else "has the unknown"
-            raise UserError(f"{path}: {what} array {name}; it is another network's")
+            raise UserError(f"{path}: {what} array {name}; it is for another network")
         if tuple(found.shape) != tuple(needed.shape):
             raise UserError(
                 f"{path}: array {name} has shape {tuple(found.shape)}, the config's "
@@ -119,7 +120,7 @@ def check_fits(path: Path, stored: Arrays, wanted: Arrays) -> None:
 
 
 def sound_step(directory: Path, step: int | None = None) -> int:
-    """Return `step`, or the step of the newest sound checkpoint; changes nothing.
+    """Return `step`, or the step of the newest sound checkpoint; change no files.
 
     Raises:
         UserError: there is no such checkpoint, or it is damaged.

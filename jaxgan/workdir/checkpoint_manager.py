@@ -1,8 +1,9 @@
-"""Checkpoints of a run that trains: asynchronous, with checksums of our own.
+"""Checkpoints of a training run, saved asynchronously, with checksums of our own.
 
-One flipped byte in an Orbax checkpoint can restore wrong values silently, so each
-finished checkpoint gets a file of SHA-256 sums. If the process was killed before it
-wrote the sums, the digest of the arrays decides, which is part of the checkpoint.
+An Orbax checkpoint with one flipped byte can restore wrong values without an error, so
+each finished checkpoint gets a file of SHA-256 checksums. If the process was killed
+before it wrote them, a digest of the arrays, which is part of the checkpoint, decides
+whether the checkpoint is sound.
 """
 
 import errno
@@ -33,7 +34,7 @@ from jaxgan.workdir.checksums import UNFINISHED, find_damage, write_checksums
 
 
 class SaveFailed(Exception):
-    """A checkpoint could not be written: says why, and what is kept."""
+    """A checkpoint could not be written; the message says why, and what is kept."""
 
 
 class Checkpoints:
@@ -41,9 +42,9 @@ class Checkpoints:
 
     A checkpoint holds the state's arrays, and the loop's own numbers as JSON. All
     processes have the same state and call the same methods. Only JAX's process 0
-    writes: if the others waited for it in Orbax's barriers, they would wait for twenty
-    minutes when it fails. All processes read; process 0 judges which checkpoint is
-    sound.
+    writes. The others do not wait for it in Orbax's barriers, where they would wait
+    for twenty minutes if it fails. All processes read; process 0 decides which
+    checkpoint is sound.
     """
 
     def __init__(self, directory: Path, keep: int, link: Link | None = None):
@@ -58,8 +59,8 @@ class Checkpoints:
         self._manager: ocp.CheckpointManager | None = None
 
     def _open_manager(self) -> ocp.CheckpointManager:
-        # At the first save: a run that ends before it, by a mistake in the config for
-        # instance, leaves no folder behind.
+        # Opened at the first save, so that a run that ends earlier, for example because
+        # of a mistake in the config, leaves no folder behind.
         if self._manager is None:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._manager = ocp.CheckpointManager(
@@ -75,10 +76,12 @@ class Checkpoints:
         return self._manager
 
     def save(self, step: int, arrays: Arrays, loop: dict[str, Any]) -> None:
-        """Start saving a state's arrays, copies on the host; waits for the save before.
+        """Wait for the previous save, then start saving a state's arrays.
+
+        The arrays are copies on the host.
 
         Raises:
-            SaveFailed: this save has no room, or the one before it failed.
+            SaveFailed: there is no space for this save, or the previous one failed.
         """
         self.wait()
         self._unsummed = step
@@ -86,8 +89,8 @@ class Checkpoints:
             return
         try:
             manager = self._open_manager()
-            # Asked first, because Orbax answers a full disk with pages of tracebacks.
-            # A megabyte is for its own files.
+            # Checked first, because Orbax prints pages of tracebacks if the disk is
+            # full. One megabyte is added for Orbax's own files.
             needed = sum(array.nbytes for array in arrays.values()) + 2**20
             if free_bytes(self.directory) < needed:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -97,13 +100,13 @@ class Checkpoints:
                     state=ocp.args.StandardSave(arrays),
                     loop=ocp.args.JsonSave(loop | {"digest": digest(arrays)}),
                 ),
-                force=True,  # or else it may do nothing, and say so by returning False
+                force=True,  # otherwise Orbax may skip the save and only return False
             )
-        except Exception as error:  # Orbax has no class of its own for a full disk
+        except Exception as error:  # Orbax has no error class for a full disk
             raise self._failure(step, error) from error
 
     def poll(self) -> None:
-        """Write the checksums of a save if it has finished; does not wait for it."""
+        """Write the checksums of the last save if it has finished; do not wait."""
         if self._unsummed is None or self._manager is None:
             return
         if not self._manager.is_saving_in_progress():
@@ -115,7 +118,7 @@ class Checkpoints:
         Only the process that writes waits.
 
         Raises:
-            SaveFailed: it could not be written.
+            SaveFailed: the checkpoint could not be written.
         """
         step, self._unsummed = self._unsummed, None
         if step is None:
@@ -133,34 +136,35 @@ class Checkpoints:
         """Wait, on all processes, until the last save is on disk.
 
         Raises:
-            SaveFailed: it could not be written.
+            SaveFailed: the checkpoint could not be written.
         """
         self.wait()
         self._link.exchange(None)
 
     def _failure(self, step: int, error: Exception) -> "SaveFailed":
-        # Its threads may wait for ever, so it is neither used nor closed again.
+        # The manager's threads may wait forever, so it is not used or closed again.
         self._manager = self._unsummed = None
         self._writes = False
-        # What TensorStore was told to do follows, in a thousand characters.
+        # TensorStore appends its specification, a thousand characters: cut it off.
         reason = str(error).partition(" [tensorstore_spec=")[0]
         reason = "no space left on device" if is_full(error) else reason
         latest = self.latest()
-        kept = "none was" if latest is None else f"that of step {latest} is"
+        kept = "no checkpoint was" if latest is None else f"that of step {latest} is"
         return SaveFailed(
             f"{self.directory}: checkpoint {step} could not be written ({reason}); "
-            f"{kept} kept, and the same command goes on from there"
+            f"{kept} kept; run the same command to continue"
         )
 
     def restore(self, like: GanState) -> tuple[GanState, dict[str, Any]] | None:
-        """Return the newest sound checkpoint, or None; moves damaged ones aside.
+        """Return the newest sound checkpoint, or None; move damaged ones aside.
 
-        They go to `damaged/` beside the checkpoints, each reported on stderr.
+        Damaged checkpoints go to `damaged/`, beside the folder of checkpoints, and each
+        is reported on stderr.
         """
         sound = self._newest_sound(like) if self._link.first else None
         step = self._latest = self._link.exchange(sound)[0]
         if self._manager is not None:
-            self._manager.reload()  # it still knows of those that were moved aside
+            self._manager.reload()  # so that it forgets those that were moved aside
         return None if step is None else read(self.directory, step, like)
 
     def _newest_sound(self, like: GanState) -> int | None:
@@ -182,7 +186,7 @@ class Checkpoints:
         """Return whether a checkpoint without checksums has all of its arrays."""
         try:
             state, loop = read(self.directory, step, like)
-        except Exception:  # whatever Orbax raises on half a checkpoint
+        except Exception:  # whatever Orbax raises for an incomplete checkpoint
             return False
         return loop["digest"] == digest(to_arrays(state))
 
@@ -212,7 +216,7 @@ def is_full(error: BaseException) -> bool:
 
 
 def set_aside(path: Path) -> Path:
-    """Move a damaged checkpoint to `damaged/` beside the checkpoints."""
+    """Move a damaged checkpoint to `damaged/`, beside the folder of checkpoints."""
     folder = path.parent.parent / "damaged"
     target, count = folder / path.name, 1
     while target.exists():

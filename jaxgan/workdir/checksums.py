@@ -1,7 +1,7 @@
 """Checksums of a checkpoint's files, which reveal even one flipped byte.
 
-Orbax has checksums of shard indices only: with a flipped byte in its largest file, a
-checkpoint restores to wrong values without an error.
+Orbax has checksums only for shard indices: a checkpoint with a flipped byte in its
+largest file restores wrong values without an error.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ UNFINISHED = "it was not finished"
 
 
 def compute_checksums(folder: Path) -> dict[str, str]:
-    """Return {path relative to `folder`: SHA-256} of all files but FILE_NAME."""
+    """Return {path relative to `folder`: SHA-256} of all files except FILE_NAME."""
     return {
         name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
         for name in storage.list_files(folder)
@@ -30,7 +30,7 @@ def write_checksums(folder: Path) -> None:
 
 
 def find_damage(folder: Path) -> str | None:
-    """Return what is wrong with a checkpoint, None if all its files are sound."""
+    """Return what is wrong with a checkpoint, or None if all its files are sound."""
     try:
         expected = json.loads((folder / FILE_NAME).read_text())
     except FileNotFoundError:
@@ -42,5 +42,5 @@ def find_damage(folder: Path) -> str | None:
         if name not in found:
             return f"{name} is missing"
         if expected.get(name) != found[name]:
-            return f"{name} has another checksum"
+            return f"{name} does not match its checksum"
     return None

@@ -1,11 +1,11 @@
-"""A lease: a lock file that its holder must renew, for where there are no file locks.
+"""A lease: a lock file that its holder must renew, used where file locks are missing.
 
 A bucket, and some network file systems, do not release a lock when its holder dies.
-There the lock is a file that the holder writes anew at every heartbeat. Whoever finds
-the file watches it first, and takes it over only if no heartbeat comes.
+There the lock is a file that the holder rewrites at every heartbeat. A process that
+finds the file watches it first, and takes it over only if no heartbeat comes.
 
-Taking a lease is one atomic step: of several processes that try at the same time,
-exactly one succeeds.
+Taking a lease is one atomic step: if several processes try at the same time, exactly
+one succeeds.
 """
 
 import itertools
@@ -22,8 +22,8 @@ from jaxgan.files import storage
 from jaxgan.workdir.atomic_files import BucketObject, LocalFile, Version
 
 # The holder renews its lease every HEARTBEAT_SECONDS. Another process takes the lease
-# over only after WATCH_SECONDS without a heartbeat: four in a row would have been
-# missed, so that one slow answer of a bucket does not make a living run look dead.
+# over only after WATCH_SECONDS without a heartbeat, which is four missed in a row: a
+# live run does not look dead because of one slow answer from the bucket.
 HEARTBEAT_SECONDS = 5.0
 WATCH_SECONDS = 20.0
 
@@ -34,22 +34,22 @@ def hold_lease(path: Path, holder: str) -> Iterator[None]:
 
     Args:
         path: the lease file.
-        holder: words that name this process and no other, with a comma before the
-            last of them, which error messages leave out.
+        holder: a text that only this process has, in the form 'NAME, TOKEN'; error
+            messages show only the name.
 
     Raises:
         UserError: another process holds the lease.
-        WriteFailed: the bucket does not take it.
+        WriteFailed: the bucket does not accept the lease file.
     """
     file = BucketObject(path) if storage.is_remote(path) else LocalFile(path)
     stale = file.read()
-    if stale.text:  # an empty file is left where a file lock was tried
+    if stale.text:  # a failed attempt at a file lock leaves an empty file
         watch_for_heartbeat(file, stale, path)
     if stale.text is not None:
         file.delete(stale)
     file.create(f"{holder} 0")
     found = file.read()
-    if not found.has(holder):  # another process is quicker
+    if not found.has(holder):  # another process was faster
         raise in_use_error(path, (found.text or "") if found != stale else "")
     ended = threading.Event()
     thread = threading.Thread(
@@ -61,7 +61,7 @@ def hold_lease(path: Path, holder: str) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        # Whatever goes wrong: a lease that nobody renews is taken over anyway.
+        # An error here does no harm: a lease that nobody renews is taken over anyway.
         with suppress(Exception):
             found = file.read()
             if found.has(holder):
@@ -71,7 +71,7 @@ def hold_lease(path: Path, holder: str) -> Iterator[None]:
 def watch_for_heartbeat(
     file: LocalFile | BucketObject, found: Version, path: Path
 ) -> None:
-    """Wait WATCH_SECONDS; raises UserError if the lease is renewed meanwhile."""
+    """Wait up to WATCH_SECONDS; raise UserError if the lease is renewed meanwhile."""
     print(
         f"jaxgan: waiting up to {WATCH_SECONDS:g} s to see whether the lock "
         f"{path} still has a holder",
@@ -102,14 +102,14 @@ def send_heartbeats(
 
 
 def end_process(path: Path) -> None:
-    """End this process, which was silent for so long that another one took its lease.
+    """End this process, because another one took its lease for lack of a heartbeat.
 
-    It may have been suspended, or without a network. The other run goes on.
+    This process may have been suspended or without a network. The other run goes on.
     """
     try:
         print(
             f"jaxgan: error: {path}: another run took the lock while this one sent no "
-            "heartbeat; the other one goes on, this one ends",
+            "heartbeat; the other run goes on, this one ends",
             file=sys.stderr,
             flush=True,
         )
@@ -121,6 +121,6 @@ def in_use_error(path: Path, text: str) -> UserError:
     """Return the error for a lock that another process holds; `text` names it."""
     process = text.rpartition(",")[0] or "another process"
     return UserError(
-        f"--workdir = {path.parent}: {process} is training there; let it end, or give "
-        "another --workdir"
+        f"--workdir = {path.parent}: {process} is training there; wait until it "
+        "ends, or give another --workdir"
     )

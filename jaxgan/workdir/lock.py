@@ -1,7 +1,7 @@
-"""The lock of a workdir: one run at a time, and none that has died.
+"""The lock of a workdir: one run holds it at a time, and a dead run does not keep it.
 
-Where the file system has file locks, the kernel releases one when its process ends.
-Elsewhere, as in a bucket, the lock is a lease (`lease.py`).
+Where the file system has file locks, the kernel releases a lock when its process ends.
+Elsewhere, for example in a bucket, the lock is a lease (`lease.py`).
 """
 
 import fcntl
@@ -21,16 +21,16 @@ FILE_NAME = ".lock"
 
 @contextmanager
 def hold_lock(workdir: Path) -> Iterator[str]:
-    """Hold the lock of a workdir, and make the folder if there is none.
+    """Hold the lock of a workdir; create the folder if it does not exist.
 
-    A folder that was made here and is still empty at the end is removed again.
+    A folder that was created here and is still empty at the end is removed again.
 
     Yields:
-        A token that is written in the lock file of this holder only.
+        A token that only this holder's lock file contains.
 
     Raises:
-        UserError: another process that is alive holds the lock.
-        WriteFailed: the workdir's bucket does not take the lock.
+        UserError: another live process holds the lock.
+        WriteFailed: the workdir's bucket does not accept the lock file.
     """
     token = uuid.uuid4().hex
     holder = f"process {os.getpid()} on {socket.gethostname()}, {token}"
@@ -47,9 +47,9 @@ def hold_lock(workdir: Path) -> Iterator[str]:
 
 
 def is_lock_visible(workdir: Path, token: str, wait_seconds: float = 70.0) -> bool:
-    """Return whether this process sees the lock that is held with `token`.
+    """Return whether this process sees the lock file that contains `token`.
 
-    It waits up to `wait_seconds`, as NFS may show a new file a minute late.
+    It waits up to `wait_seconds`, because NFS may show a new file a minute late.
     """
     limit = time.monotonic() + wait_seconds
     while time.monotonic() < limit:

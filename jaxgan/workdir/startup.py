@@ -1,4 +1,4 @@
-"""Checks before a run starts, which all of its processes make together."""
+"""Checks before a run starts, made by all of its processes together."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,15 +13,15 @@ from jaxgan.runtime.processes import Link
 from jaxgan.types import GanState
 from jaxgan.workdir import checkpoint_files, lock
 
-# The same examples may lie in another folder of each machine: `check_same_data`
-# compares the examples.
+# Each machine may keep the same examples in a different folder: `check_same_data`
+# compares the examples themselves.
 DATA_PATHS = ("data.dir", "data.dir_b")
 
 
 def check_same_command(fields: dict[str, Any], workdir: str, link: Link) -> None:
-    """Raise UserError where processes differ in config, code, packages or workdir.
+    """Raise UserError if processes differ in config, code, packages or workdir.
 
-    `fields` are those of this process's config, {'section.field': value}.
+    `fields` are the fields of this process's config, {'section.field': value}.
     """
     mine = {"--workdir": workdir} | versions.installed_versions() | fields
     mine = {name: value for name, value in mine.items() if name not in DATA_PATHS}
@@ -35,17 +35,17 @@ def check_same_command(fields: dict[str, Any], workdir: str, link: Link) -> None
         if differing:
             raise UserError(
                 "another config or code than that of process 0 "
-                f"({'; '.join(differing)}); all need the same"
+                f"({'; '.join(differing)}); all processes need the same"
             )
 
 
 @contextmanager
 def hold_workdir(workdir: Path, fields: dict[str, Any], link: Link) -> Iterator[None]:
-    """Hold the lock of a workdir that is new, or holds a run of this config.
+    """Hold the lock of a workdir that is new or holds a run of this config.
 
     Raises:
-        UserError: it holds another run, or one that is training now, or the processes
-            do not see the same folder.
+        UserError: the workdir holds a run with another config or a run that is training
+            now, or the processes do not see the same folder.
     """
     with ExitStack() as stack:
         word = ""
@@ -59,13 +59,13 @@ def hold_workdir(workdir: Path, fields: dict[str, Any], link: Link) -> Iterator[
             if not lock.is_lock_visible(workdir, word):
                 raise UserError(
                     f"--workdir = {workdir}: what process 0 writes there is not seen "
-                    "here; all need the same folder, or gs://..."
+                    "here; all processes need the same folder, or gs://..."
                 )
         yield
 
 
 def check_length(workdir: Path, num_steps: int) -> None:
-    """Raise UserError where the run has more steps already."""
+    """Raise UserError if the run has already taken more than `num_steps` steps."""
     latest = checkpoint_files.steps_in(workdir / "checkpoints")[-1:]
     if latest and latest[0] > num_steps:
         raise UserError(
@@ -75,22 +75,22 @@ def check_length(workdir: Path, num_steps: int) -> None:
 
 
 def check_same_state(state: GanState, init_from: str, link: Link) -> None:
-    """Raise UserError on all processes where one of them starts from another state."""
+    """Raise UserError on all processes if one of them starts from another state."""
     if link.count == 1:
         return
     mine = checkpoint_files.digest(checkpoint_files.to_arrays(state))
     with link.share_errors():
         if mine != link.exchange(mine)[0]:
             raise UserError(
-                "another state to start from than that of process 0 (train.init_from "
-                f"= '{init_from}'); all need the same files and hardware"
+                "starts from another state than process 0 (train.init_from = "
+                f"'{init_from}'); all processes need the same files and hardware"
             )
 
 
 def check_same_data(feed: Feed, name: str, link: Link) -> None:
-    """Raise UserError on all processes where one of them has other examples.
+    """Raise UserError on all processes if one of them has other examples.
 
-    `name` is what the user calls the data.
+    `name` is the data's folder, or its name if it has no folder.
     """
     if link.count == 1:
         return

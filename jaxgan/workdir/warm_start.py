@@ -14,15 +14,16 @@ from jaxgan.workdir import checkpoint_files
 def warm_start(state: GanState, folder: Path) -> GanState:
     """Return `state` with the networks that `folder` holds.
 
-    The optimizers keep their first state, and a moving average starts at the networks.
+    The optimizers keep their initial state. A moving average, if there is one, starts
+    at the loaded weights.
 
     Args:
-        state: at step 0.
-        folder: a run's workdir, or for a CycleGAN a folder of .safetensors files, of
+        state: the state at step 0.
+        folder: a run's workdir, or, for a CycleGAN, a folder of .safetensors files for
             any of its four networks.
 
     Raises:
-        UserError: it holds neither, or networks of another shape.
+        UserError: the folder holds neither, or networks of another shape.
     """
     if not (folder / "checkpoints").is_dir() and any(folder.glob("*.safetensors")):
         state = with_weights(state, folder)
@@ -50,14 +51,14 @@ def with_networks(state: GanState, folder: Path) -> GanState:
 
 
 def with_weights(state: GanState, folder: Path) -> GanState:
-    """Return a CycleGAN's `state` with the weights of a folder's files."""
+    """Return a CycleGAN's `state` with the weights from the files in a folder."""
     from jaxgan.weights import network_files
 
     for name, (variables, about) in network_files.load_folder(folder).items():
         network: Network = getattr(state, about["player"])
         if name not in network.params:
             raise UserError(
-                f"train.init_from = {folder}: only a CycleGAN starts from such files"
+                f"train.init_from = {folder}: only a CycleGAN starts from weight files"
             )
         for part in ("params", "batch_stats"):
             old = getattr(network, part)

@@ -23,9 +23,9 @@ SHOWN = (
 
 
 class Means:
-    """Means of metrics since the last line, the same however calls divide the steps.
+    """Means of metrics since the last line, however the steps are divided into calls.
 
-    Values are added one by one in float64 in the order of the steps, so that a run
+    Values are added one by one, in float64 and in the order of the steps, so that a run
     that was stopped anywhere and resumed ends with the same bits.
     """
 
@@ -41,26 +41,26 @@ class Means:
                 self.counts[name] = self.counts.get(name, 0) + 1
 
     def take(self) -> dict[str, float]:
-        """Return the means, and start anew."""
+        """Return the means, and reset them."""
         means = {name: self.sums[name] / self.counts[name] for name in self.sums}
         self.sums, self.counts = {}, {}
         return means
 
 
 class Writer(Protocol):
-    """What the loop has to say, and to whom: `Writers`, or `Silent`."""
+    """The interface for the loop's reports; `Writers` and `Silent` implement it."""
 
     def advance(self, steps: int) -> None:
-        """Count `steps` more."""
+        """Count `steps` more steps."""
 
     def metrics(self, step: int, values: Mapping[str, float], left: float) -> None:
-        """Take one line of metrics; `left` is the time left in seconds."""
+        """Report one line of metrics; `left` is the remaining time in seconds."""
 
     def picture(self, step: int, name: str, picture: np.ndarray) -> None:
-        """Take a picture uint8 [h, w, 1 | 3]."""
+        """Report a picture uint8 [h, w, 1 | 3]."""
 
     def say(self, text: str) -> None:
-        """Take a line for the user."""
+        """Report a line of text to the user."""
 
     def close(self) -> None:
         """Flush and close the files."""
@@ -87,8 +87,8 @@ class Writers:
         self._bar = self._open_bar(start) if "tqdm" in present else None
 
     def _open_board(self, start: int) -> Any:
-        # tensorboardX imports PyTorch, if it is installed, for functions that are not
-        # used here: a fourth of the CPU time of a short run.
+        # PyTorch is hidden: if it is installed, tensorboardX imports it for functions
+        # that are not used here, which takes a quarter of a short run's CPU time.
         hidden = sys.modules.setdefault("torch", None) is None  # type: ignore[arg-type]
         from tensorboardX import SummaryWriter
 
@@ -98,8 +98,8 @@ class Writers:
         if storage.is_remote(self.workdir):
             self._local = tempfile.TemporaryDirectory()
             folder = self._local.name
-        # Steps that an earlier process logged after this one are taken again, so their
-        # events are purged.
+        # An earlier process may have logged steps after `start`. They are taken again,
+        # so their old events are purged.
         return SummaryWriter(folder, purge_step=start + 1)
 
     def _open_bar(self, start: int) -> Any:
@@ -113,7 +113,7 @@ class Writers:
             self._bar.update(steps)
 
     def metrics(self, step: int, values: Mapping[str, float], left: float) -> None:
-        """Write one line of metrics; `left` is the time left in seconds."""
+        """Write one line of metrics; `left` is the remaining time in seconds."""
         line = {"step": step} | {name: values[name] for name in sorted(values)}
         storage.append(self._path, json.dumps(line, allow_nan=False) + "\n")
         if self._board is not None:
@@ -140,8 +140,8 @@ class Writers:
     def _upload_events(self) -> None:
         """Write this process's TensorBoard file to the bucket, as a whole.
 
-        tensorboardX could do so itself. But when a bucket does not answer it prints
-        pages of tracebacks, also from a thread and at the process's exit.
+        tensorboardX could do this itself. But if a bucket does not answer, it prints
+        pages of tracebacks, even from a thread and when the process exits.
         """
         if self._local is not None:
             for file in Path(self._local.name).iterdir():
@@ -166,7 +166,7 @@ class Writers:
 
 
 class Silent:
-    """Writes nothing: the `Writer` of all processes but process 0."""
+    """A `Writer` that writes nothing, for all processes except process 0."""
 
     def advance(self, steps: int) -> None:
         """Do nothing."""
@@ -187,7 +187,7 @@ class Silent:
 def cut_lines_after(path: Path, step: int) -> None:
     """Drop the lines of `metrics.jsonl` after `step`, and a half-written last line.
 
-    The steps after `step` are taken again, and write the same lines again.
+    The steps after `step` are taken again and write the same lines.
     """
     if not path.exists():
         return

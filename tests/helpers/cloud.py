@@ -1,8 +1,8 @@
 """Local server in place of Google Cloud Storage, for the tests of gs:// paths.
 
-It implements what its clients need of the JSON API: gcsfs (which epath uses for gs://
-paths), TensorStore and google-cloud-storage (which Orbax uses). That is single,
-multipart and resumable uploads, reads of ranges, pages of listings, copies, moves,
+It implements the parts of the JSON API that its clients need: gcsfs (which epath uses
+for gs:// paths), TensorStore and google-cloud-storage (which Orbax uses). These parts
+are single, multipart and resumable uploads, range reads, paged listings, copies, moves,
 deletions, and preconditions on generations. Objects are kept in memory.
 """
 
@@ -74,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def answer(self, status=200, content=b"", **headers):
-        # HTTP: these answers have no body; a client would take its bytes for the next
+        # In HTTP these answers have no body: a client would read its bytes as the next
         # answer on the connection.
         assert not content or status not in (204, 304)
         self.send_response(status)
@@ -279,7 +279,7 @@ def environment():
 def bucket():
     """Return 'gs://NAME' of a new, empty bucket that this process can use."""
     os.environ.update(environment())
-    # fsspec reads the environment only when it is imported, which may be long ago.
+    # fsspec reads the environment only when it is imported, perhaps long before.
     fsspec.config.conf.setdefault("gcs", {})["token"] = "anon"
     name = f"bucket-{next(NUMBERS)}"
     server().stored[name] = {}

@@ -32,13 +32,13 @@ def small(variant="", batch_size=2, **fields):
 
 
 def both_optimizers(**fields):
-    """Return the fields for `small` that set the same of both optimizers."""
+    """Return the fields for `small` that set the same values for both optimizers."""
     players = ("generator", "critic")
     return {f"optimizer__{p}__{name}": v for p in players for name, v in fields.items()}
 
 
 def batches(steps, batch_size, shape=SHAPE, seed=0):
-    """Return a call's batch of random images of both domains, b the darker one."""
+    """Return a call's batch of random images of both domains; b is darker."""
     rng = np.random.default_rng(seed)
     lead = (steps, 1, batch_size, *shape)
     return {
@@ -48,7 +48,7 @@ def batches(steps, batch_size, shape=SHAPE, seed=0):
 
 
 def drawn_state(gan, seed=0):
-    """Return a first state of random parameters: no time goes into compiling init."""
+    """Return an initial state of random parameters, without compiling `init`."""
     rng = np.random.default_rng(seed)
 
     def draw(path, leaf):
@@ -75,9 +75,9 @@ def leaves(tree):
 
 
 def largest_difference(one, other):
-    """Return the largest absolute difference between two trees of one structure.
+    """Return the largest absolute difference between two trees of the same structure.
 
-    NaN where one of them has one.
+    The result is NaN if one of the trees has a NaN.
     """
     one, other = leaves(one), leaves(other)
     kinds = [{n: (x.shape, x.dtype) for n, x in tree.items()} for tree in (one, other)]

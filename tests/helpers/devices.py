@@ -1,4 +1,4 @@
-"""Small GANs trained on one device, on several, and by shares under vmap."""
+"""Small GANs trained on one device, on several devices, and in shares under vmap."""
 
 import runpy
 from pathlib import Path
@@ -27,13 +27,14 @@ STEPS, CLASSES = 20, 3
 GLOROT = layers.fan_uniform(he=False)
 
 
-# Networks with the layers that devices could disagree on, and little to compile. Their
-# biases have gradients: not so before a norm, nor at a score that only differences of
-# are looked at. Such gradients are rounding errors, which Adam makes whole steps of.
+# Networks with the layers that devices could disagree on, and with little to compile.
+# They have biases only where these have gradients. Before a norm, or in a score of
+# which only differences count, the gradient of a bias is a rounding error, from which
+# Adam makes a whole step.
 
 
 class TinyGenerator(nn.Module):
-    """A hidden layer, with BatchNorm or with the conditional one, and tanh."""
+    """A hidden layer, with or without (conditional) BatchNorm, and tanh."""
 
     shape: tuple[int, ...]
     batch_norm: bool
@@ -55,7 +56,7 @@ class TinyGenerator(nn.Module):
 
 
 class TinyCritic(nn.Module):
-    """A hidden layer, BatchNorm behind it, and a score; with classes their logits."""
+    """A hidden layer, optional BatchNorm, and a score; with classes, also logits."""
 
     batch_norm: bool
     num_classes: int = 0
@@ -75,7 +76,7 @@ class TinyCritic(nn.Module):
 
 
 class TinyTranslator(resnet.Generator):
-    """Two convolutions; the norm, ReLU and dropout between them."""
+    """Two convolutions, with norm, ReLU and dropout between them."""
 
     @nn.compact
     def __call__(self, images, keys=None, *, train):
@@ -87,7 +88,7 @@ class TinyTranslator(resnet.Generator):
 
 
 def use_tiny_networks(monkeypatch):
-    """Make 'tiny' a network, and a CycleGAN's every ResNet a TinyTranslator."""
+    """Register the networks 'tiny', and make every CycleGAN ResNet a TinyTranslator."""
     rules = {"batch_norm": TRUE_OR_FALSE}
     monkeypatch.setitem(latent.GENERATORS, "tiny", latent.Entry(TinyGenerator, rules))
     monkeypatch.setitem(latent.CRITICS, "tiny", latent.Entry(TinyCritic, rules))
@@ -116,7 +117,7 @@ NETWORKS = {  # of generator and critic
     "resnet32": ({"name": "resnet32", "width": 2},) * 2,
     "resnet64": ({"name": "resnet64", "width": 2},) * 2,
 }
-SIDES = {"tiny": 4, "dcgan": 16, "resnet32": 32, "resnet64": 64}  # 8 unless said
+SIDES = {"tiny": 4, "dcgan": 16, "resnet32": 32, "resnet64": 64}  # 8 for the others
 WGAN = {
     "gan.n_critic": 2,
     "gan.latent_size": 3,
@@ -159,9 +160,9 @@ RATES = {"sgd": 0.05, "adam": 1e-3, "rmsprop": 1e-3}
 
 
 def small(gan, optimizer="sgd", networks="", speed=1.0, **fields):
-    """Return a small config; `section__field=value` replaces what FIELDS has.
+    """Return a small config; `section__field=value` overrides a value in FIELDS.
 
-    `speed` is a factor of the learning rates.
+    `speed` multiplies the learning rates.
     """
     config = runpy.run_path(str(CONFIGS / f"{gan}.py"))["get_config"]()
     if networks:
@@ -185,7 +186,7 @@ def classes_of(config):
 
 
 def batches(config, steps=STEPS):
-    """Return a call's batch of random examples, domain b the darker one."""
+    """Return a call's batch of random examples; domain b is darker."""
     rng = np.random.default_rng(0)
     lead = (steps, config.gan.get("n_critic", 1), config.data.batch_size)
     tops = {"a": 256, "b": 99} if config.gan.name == "cyclegan" else {"image": 256}
@@ -197,7 +198,7 @@ def batches(config, steps=STEPS):
 
 
 def either_optimizer(monkeypatch):
-    """Have one program train by SGD or by Adam, as `chosen` in its state tells."""
+    """Make one program train with SGD or Adam, depending on `chosen` in its state."""
 
     def optimizer(*_):
         adam = optim.optimizer(
@@ -224,7 +225,7 @@ def either_optimizer(monkeypatch):
 
 
 def choose(state, optimizer):
-    """Return a state of `either_optimizer` that trains by the one named."""
+    """Return a state of `either_optimizer` that trains with the named optimizer."""
 
     def choose_one(network):
         chosen = np.array(optimizer == "adam", np.int32)
@@ -249,7 +250,7 @@ def first_state(config):
 def trainer(config, count=1, steps=STEPS):
     """Return the function that trains a state on `count` devices.
 
-    It returns the state after `steps` and the metrics, all numpy.
+    It returns the state after `steps`, and the metrics, as numpy arrays.
     """
     used = jax.devices()[:count]
     compiled = devices.compile_steps(gan_of(config, devices.axis_name(used)), used)
@@ -263,10 +264,10 @@ def trainer(config, count=1, steps=STEPS):
 
 
 def by_shares(config, shares=8, steps=STEPS):
-    """Return the function that trains a state on `shares` devices under vmap.
+    """Return the function that trains a state in `shares` shares under vmap.
 
-    One program gives the numbers of pmap's. But where pmap takes the first device's
-    outcome, vmap raises if those of two devices could differ (out_axes=None).
+    A single program computes the same numbers as pmap. pmap returns the first device's
+    result; vmap raises if the results of two shares could differ (out_axes=None).
     """
     gan = gan_of(config, devices.AXIS)
     batch = devices.split_batch(batches(config, steps), shares)

@@ -3,7 +3,7 @@
 Written from the tables in docs/papers.md, "CycleGAN: norm layers",
 "CycleGAN: ResNet generator", "CycleGAN: U-Net generator" and "CycleGAN: critics".
 They are `nn.Sequential`s whose modules have the same indices as in the official code,
-so that a state_dict has its keys. Nothing here is shared with jaxgan.
+so that a state_dict has the same keys. Nothing here is shared with jaxgan.
 """
 
 import torch
@@ -77,7 +77,7 @@ class ResnetGenerator(nn.Module):
 
 
 class UnetBlock(nn.Module):
-    """UnetSkipConnectionBlock around its submodule, or None for the innermost."""
+    """UnetSkipConnectionBlock around the block `sub`, None for the innermost."""
 
     def __init__(self, outer, inner, sub, norm, dropout=False, outermost=None):
         super().__init__()
@@ -120,7 +120,7 @@ class UnetGenerator(nn.Module):
 
 
 class PatchCritic(nn.Module):
-    """NLayerDiscriminator: scores [b, 1, h', w'] of images [b, c, h, w]."""
+    """NLayerDiscriminator: images [b, c, h, w] to scores [b, 1, h', w']."""
 
     def __init__(self, channels, width, num_layers=3, norm="instance"):
         super().__init__()
@@ -143,7 +143,7 @@ class PatchCritic(nn.Module):
 
 
 class PixelCritic(nn.Module):
-    """PixelDiscriminator: scores [b, 1, h, w] of images [b, c, h, w]."""
+    """PixelDiscriminator: images [b, c, h, w] to scores [b, 1, h, w]."""
 
     def __init__(self, channels, width, norm="instance"):
         super().__init__()

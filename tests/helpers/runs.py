@@ -21,8 +21,8 @@ from jaxgan.experiment import stored
 from jaxgan.workdir import checkpoint_files
 
 ROOT = Path(__file__).parents[2]
-# What is compiled is shared by all processes of a test run: those of pytest-xdist, and
-# those that tests start.
+# All processes of a test run share what they compile: those of pytest-xdist, and those
+# that tests start.
 COMPILED = Path(tempfile.gettempdir()) / "jaxgan-compiled-{}".format(
     os.environ.get("PYTEST_XDIST_TESTRUNUID", os.getpid())
 )
@@ -32,7 +32,7 @@ LAST = 60  # step of the small runs
 
 # WGAN with BatchNorm, a moving average, and the critic's long start; WGAN-GP with
 # dequantization noise; CycleGAN with dropout, pools that overflow and a moving average.
-# On real digits and photographs, several steps in a call.
+# They use real digits and photographs, and take several steps in a call.
 SMALL = {
     "wgan": (
         "from configs.wgan import get_config as base\n"
@@ -81,22 +81,22 @@ def write_config(folder, gan="wgan_gp"):
 
 
 def command(name, *arguments):
-    """Return the command line of a command in a process of its own."""
+    """Return the command line that runs a command in its own process."""
     return [sys.executable, "-m", f"jaxgan.{name}", *map(str, arguments)]
 
 
 def environment(arguments, quick=False):
-    """Return the environment of a user's process: one device, the sources found.
+    """Return the environment of a user's process: one device, and the sources' path.
 
-    `quick` compiles without optimizations, as is always done for networks with
-    convolutions, whose compilation takes longer than the steps.
+    With `quick`, it compiles without most optimizations. Networks with convolutions
+    always do, because compiling them takes longer than the steps.
     """
     convolutions = "/cyclegan.py", "/wgan.py"
     quick = quick or any(str(argument).endswith(convolutions) for argument in arguments)
     own = {
         "PYTHONPATH": str(ROOT),
         "XLA_FLAGS": "",
-        # The processes of a test run share what they compile.
+        # The processes of a test run share compiled programs.
         "JAX_COMPILATION_CACHE_DIR": str(COMPILED),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
@@ -106,7 +106,7 @@ def environment(arguments, quick=False):
 
 
 def run(name, *arguments, quick=False):
-    """Run a command to its end in a process of its own."""
+    """Run a command to its end in its own process."""
     return subprocess.run(
         command(name, *arguments),
         env=environment(arguments, quick),
@@ -118,7 +118,7 @@ def run(name, *arguments, quick=False):
 
 
 class Done(NamedTuple):
-    """What a command left: as subprocess.CompletedProcess has it."""
+    """The result of a command, named as in subprocess.CompletedProcess."""
 
     returncode: int
     stdout: str
@@ -126,9 +126,9 @@ class Done(NamedTuple):
 
 
 def run_in_process(module, *arguments):
-    """Run a command to its end in this process, where starting JAX is paid once.
+    """Run a command to its end in this process, where JAX starts only once.
 
-    Compiled without most optimizations. Its bits are not those of `run`.
+    It compiles without most optimizations, so its bits are not those of `run`.
     """
     out, err = io.StringIO(), io.StringIO()
     jax.config.update("jax_disable_most_optimizations", True)
@@ -167,7 +167,7 @@ def kill_at(step, workdir, *arguments):
 
 
 def lines(workdir):
-    """Return the lines of metrics.jsonl without what may vary."""
+    """Return the lines of metrics.jsonl without the values that may vary."""
     text = (Path(workdir) / "metrics.jsonl").read_text()
     rows = [json.loads(line) for line in text.splitlines()]
     return [{k: v for k, v in row.items() if k not in VARYING} for row in rows]
