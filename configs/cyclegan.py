@@ -80,7 +80,7 @@ BASE: dict[str, dict] = {
         "batch_size": 1,  # over all devices
         "flip": True,  # mirror half of the crops, left to right
         # Beyond the paper:
-        "dir": "",  # has trainA, trainB, testA, testB; with dir_b it is domain a's
+        "dir": "",  # folder of trainA, trainB, testA, testB; with dir_b, of domain a
         "dir_b": "",
         "channels": 0,  # 0 = as the data has them
         "cache": "auto",  # decoded images in memory or on disk; or memory, disk, none
@@ -97,7 +97,7 @@ BASE: dict[str, dict] = {
         "precision": "float32",  # or tf32, bfloat16; a penalty uses at least float32
         "steps_per_call": 1,
         "accumulate_steps": 1,  # micro-batches in a batch, to save memory
-        "deterministic": False,  # matters on a GPU; CPU and TPU are in any case
+        "deterministic": False,  # for a GPU; CPU and TPU are always deterministic
         "init_from": "",  # workdir, or folder of converted weights, to start from
     },
     "parallel": {

@@ -83,7 +83,7 @@ BASE = {
         "precision": "float32",  # or tf32, bfloat16; the penalty uses at least float32
         "steps_per_call": 10,
         "accumulate_steps": 1,  # micro-batches in a batch, to save memory
-        "deterministic": False,  # matters on a GPU; CPU and TPU are in any case
+        "deterministic": False,  # for a GPU; CPU and TPU are always deterministic
         "init_from": "",  # workdir of a run to take the networks from
     },
     "parallel": {

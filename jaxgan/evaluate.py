@@ -2,7 +2,7 @@
 
 It prints a table, and appends a line to WORKDIR/evaluation.jsonl for each checkpoint.
 `wasserstein` is the exact Wasserstein-1 distance, by optimal assignment, from samples
-to held-out examples; the distance from training examples stands beside it. `modes`
+to held-out examples; the distance from training examples is printed with it. `modes`
 counts the covered modes of toy sets. `psnr` compares a CycleGAN's translations with the
 truth, where it is known.
 """

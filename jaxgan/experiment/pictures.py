@@ -15,7 +15,7 @@ def samples(drawn: np.ndarray, value_range: str, real: np.ndarray) -> np.ndarray
     Args:
         drawn: images [n, h, w, c], which become a grid, or points [n, 2], which become
             a scatter plot.
-        value_range: of the images, one of `pixels.VALUE_RANGES`.
+        value_range: range of the images, one of `pixels.VALUE_RANGES`.
         real: points [m, 2] to plot under the samples.
     """
     if drawn.ndim == 2:

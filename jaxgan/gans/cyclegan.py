@@ -6,7 +6,7 @@
               + w_a |G_b2a(fake_b) - a| + w_b |G_a2b(fake_a) - b|
               + w_id (w_b |G_a2b(b) - b| + w_a |G_b2a(a) - a|)
         G_a2b, G_b2a <- Adam(grad L_G)
-        fake_a, fake_b <- image pools (given the fakes from before the last update)
+        fake_a, fake_b <- image pools (with fakes from before the generators' update)
         D_a, D_b <- Adam(grad [L_adv(D_a; a, fake_a) + L_adv(D_b; b, fake_b)])
 
 a2b is the paper's G (G_A in the official code), b2a its F (G_B). Critic `a` scores
@@ -233,8 +233,8 @@ def critic_loss(
             (name, decode_images(batch[name])) for name in CRITICS
         ):
             fake = batch[f"fake_{name}"]
-            # Two passes, so that BatchNorm normalises real images and fakes by their
-            # own statistics, as in the official code's backward_D_basic.
+            # Two passes, so that BatchNorm normalises real images and fakes by separate
+            # statistics, as in the official code's backward_D_basic.
             real_scores, stats = domains.score(params, stats, name, real)
             fake_scores, stats = domains.score(params, stats, name, fake)
             terms[f"critic/{name}"] = adversarial(real_scores, fake_scores)

@@ -223,7 +223,7 @@ def assemble(
     single = players.without_axis()
 
     def sample(state: GanState, inputs: LatentInputs, key: Key) -> dict[str, Array]:
-        """Return {'samples': [n, *shape]}, by the moving average if there is one."""
+        """Return {'samples': [n, *shape]}, from the moving average if there is one."""
         labels, latents = jnp.asarray(inputs.labels), inputs.latents
         if latents is None:
             latents = single.draw_latents(key, jnp.arange(labels.shape[0]))

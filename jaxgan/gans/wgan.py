@@ -91,7 +91,7 @@ def critic_loss(players: Players) -> Loss:
         # The generator's new running statistics are dropped: its turn updates them.
         fake, _ = players.generate(generator_variables(state), latents, batch["label"])
         # Two passes, not one over both halves together: BatchNorm normalises real
-        # examples and fakes by their own statistics (main.py l.189-207).
+        # examples and fakes by separate statistics (main.py l.189-207).
         real_scores, _, stats = players.score(params, state.critic.batch_stats, real)
         fake_scores, _, stats = players.score(params, stats, fake)
         value = losses.wasserstein_critic(real_scores, fake_scores)

@@ -166,10 +166,10 @@ class Translator:
         example = jax.ShapeDtypeStruct(shape, jnp.float32)
         compiled = apply.lower(self.generator.variables, example).compile()
         if jax.default_backend() == "cpu":
-            # Checked before the generator runs, because Linux kills a process that is
-            # out of memory without a message. XLA's figure leaves out the workspace of
-            # convolutions: the measured use was up to 2.6 times the figure, so twice
-            # the figure is certainly needed.
+            # Checked before the generator runs, because Linux gives no message when it
+            # kills a process that is out of memory. XLA's figure leaves out the
+            # workspace of convolutions: the measured use was up to 2.6 times the
+            # figure, so twice the figure is certainly needed.
             analysis: Any = compiled.memory_analysis()
             memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
             if 2 * analysis.temp_size_in_bytes > memory:

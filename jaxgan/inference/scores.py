@@ -59,7 +59,7 @@ def admitted_scores(experiment: Experiment) -> list[str]:
 
 
 def psnr(run: TrainedRun, num_samples: int, pair: Pair) -> dict[str, Any]:
-    """Return the mean PSNR in dB of the translations, and of the images themselves.
+    """Return the mean PSNR in dB of translations, and of images as they are (identity).
 
     Both are compared with the truth, on held-out images as floats in [-1, 1] (data
     range 2).
@@ -74,9 +74,9 @@ def wasserstein(run: TrainedRun, num_samples: int, dataset: Dataset) -> dict[str
     """Return the exact W_1 from samples, and from real examples, to held-out examples.
 
     `wasserstein_real` is the distance from as many training examples to the same
-    held-out examples, which a perfect generator reaches. Images are compared as vectors
-    of pixels in [0, 1], after rounding to 8 bits as in a file. Points are compared as
-    they are.
+    held-out examples; a perfect generator reaches this distance. Images are compared as
+    vectors of pixels in [0, 1], after rounding to 8 bits as in a file. Points are
+    compared as they are.
     """
     count = min(num_samples, len(dataset.heldout), len(dataset.train))
     order = np.random.default_rng(SEED)

@@ -2,7 +2,7 @@
 
 If several processes create the same file at the same time, exactly one succeeds. A file
 is deleted only if its content is still what was read. Neither step reports whether it
-succeeded: read the file afterwards, whose content names the process that wrote it.
+succeeded. To find out, read the file: its content names the process that wrote it.
 """
 
 import os

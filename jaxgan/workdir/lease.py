@@ -102,7 +102,7 @@ def send_heartbeats(
 
 
 def end_process(path: Path) -> None:
-    """End this process, because another one took its lease for lack of a heartbeat.
+    """End this process: it sent no heartbeat, so another process took its lease.
 
     This process may have been suspended or without a network. The other run goes on.
     """

@@ -234,7 +234,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def resource(bucket, objects, name):
-    """Return the description of an object that the API gives."""
+    """Return the API's description of an object."""
     content, generation, updated = objects[name]
     return {
         "kind": "storage#object",
