@@ -9,18 +9,16 @@ from pathlib import Path
 
 import jax
 import pytest
+from helpers import COMPILE_FLAGS
 from jaxtyping import install_import_hook
 
 TESTS = Path(__file__).parent
 ACCELERATOR = os.environ.get("JAX_PLATFORMS", "")  # as it was asked for outside
 jax.config.update("jax_platforms", "cpu")
 os.environ["JAX_PLATFORMS"] = "cpu"  # for the processes that tests start
-FLAGS = "--xla_force_host_platform_device_count=8"
-if jax.__version_info__ < (0, 11):
-    # Halves the time that compiling takes; jax 0.11 no longer knows it. Processes that
-    # tests start as users do go without it.
-    FLAGS += " --xla_cpu_use_fusion_emitters=false"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
+DEVICE_FLAGS = "--xla_force_host_platform_device_count=8"
+given = os.environ.get("XLA_FLAGS", "")
+os.environ["XLA_FLAGS"] = f"{given} {DEVICE_FLAGS} {COMPILE_FLAGS}"
 
 # Before any import of these modules, so that their annotations are executed.
 install_import_hook(

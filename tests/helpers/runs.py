@@ -17,10 +17,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from helpers import COMPILE_FLAGS, ROOT
 from jaxgan.experiment import stored
 from jaxgan.workdir import checkpoint_files
 
-ROOT = Path(__file__).parents[2]
 # All processes of a test run share what they compile: those of pytest-xdist, and those
 # that tests start.
 COMPILED = Path(tempfile.gettempdir()) / "jaxgan-compiled-{}".format(
@@ -102,6 +102,7 @@ def environment(arguments, quick=False):
     }
     if quick:
         own["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+        own["XLA_FLAGS"] = COMPILE_FLAGS
     return {**os.environ, **own}
 
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers import COMPILE_FLAGS
 from helpers.runs import (
     command,
     config_of,
@@ -33,7 +34,7 @@ FLAGS_OF_GAN = {
     "wgan_gp": ("--config.gan.n_critic=1",),
     "cyclegan": ("--config.data.batch_size=8",),
 }
-DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+DEVICES = {"XLA_FLAGS": f"--xla_force_host_platform_device_count=4 {COMPILE_FLAGS}"}
 
 
 def environment_of(*arguments):
