@@ -92,6 +92,10 @@ def exit_process(main: Callable[[], int]) -> NoReturn:
     """
     try:
         code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of the output, such as `head`, has gone: 128 + SIGPIPE.
+        os._exit(141)
     except Exception:
         traceback.print_exc()
         code = 1

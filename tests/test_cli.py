@@ -1,6 +1,9 @@
 """What users type: help, dry runs, mistakes in one line, samples and scores."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -46,6 +49,16 @@ def test_help_names_every_flag_with_its_help_and_default(command, capsys):
             assert f"(default: {defined[name].default})" in text
     if command is sample:
         assert "--num: number of samples (default: 64)" in text
+
+
+def test_a_reader_of_the_output_may_leave_early():
+    """`jaxgan.main --help | head -1` ends quietly, as other commands do."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "jaxgan.main", "--help"]
+    with os.fdopen(write, "wb") as closed:
+        done = subprocess.run(command, cwd=ROOT, stdout=closed, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_help_of_main_names_every_field(capsys):
