@@ -60,6 +60,16 @@ def pytest_collection_modifyitems(items):
     items.sort(key=rank)
 
 
+@pytest.fixture(scope="module")
+def float64_compiled_quickly():
+    """Compute in float64; compile without most optimizations."""
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_enable_x64", False)
+
+
 @pytest.fixture
 def plain_convolutions(monkeypatch):
     """Use one XLA convolution for each, as on a GPU: programs that compile faster.

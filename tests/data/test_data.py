@@ -11,6 +11,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from helpers.sources import Recorder
 from PIL import Image
 
 from jaxgan import data
@@ -529,23 +530,6 @@ def test_cache_auto_goes_by_the_size(images_folder, monkeypatch):
     monkeypatch.setattr(datasets, "MEMORY_LIMIT", 40 * 6 * 7 * 3 - 1)
     loaded = data.load("folder", dir=images_folder)
     assert not isinstance(loaded.train, data.ArraySource)
-
-
-class Recorder:
-    """A source that is not in memory, and remembers which examples were read."""
-
-    def __init__(self, num):
-        self.num, self.read = num, []
-
-    def __len__(self):
-        return self.num
-
-    def __getitem__(self, index):
-        self.read.append(index)
-        return {
-            "image": np.full((1, 1, 1), index % 256, np.uint8),
-            "label": np.int32(index),
-        }
 
 
 @pytest.mark.parametrize("process", [0, 1])

@@ -11,6 +11,7 @@ import zlib
 
 import numpy as np
 import pytest
+from helpers.sources import Recorder
 from PIL import Image
 
 from jaxgan import data
@@ -553,22 +554,8 @@ def test_processes_have_slices_of_the_whole_batch(domains, count, where):
         np.testing.assert_array_equal(joined, whole[key])
 
 
-class Recorder:
-    """A source that is streamed, and remembers which examples were read."""
-
-    def __init__(self, num):
-        self.num, self.read = num, []
-
-    def __len__(self):
-        return self.num
-
-    def __getitem__(self, index):
-        self.read.append(index)
-        return {"image": np.full((4, 4, 1), index % 256, np.uint8)}
-
-
 def test_streaming_reads_nothing_of_what_came_before():
-    sources = Recorder(1000), Recorder(800)
+    sources = Recorder(1000, (4, 4, 1)), Recorder(800, (4, 4, 1))
     pair = data.Pair(*sources, *sources, truth=False, shape=(2, 2, 1))
     plan = PairPlan(1000, 800, 8, seed=0)
     for call, batch in zip(

@@ -26,7 +26,7 @@ from helpers.cyclegans import (
     leaves,
     small,
 )
-from jax.extend.core import jaxprs_in_params
+from helpers.jaxprs import operand_types
 
 from jaxgan import data, optim, penalties, pool, turns
 from jaxgan.errors import UserError
@@ -45,14 +45,7 @@ RATE = 0.05
 SGD = optim.optimizer(name="sgd", learning_rate=RATE, b1=0, b2=0, decay_steps=0)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def float64_compiled_quickly():
-    """Compute in float64; compile without most optimizations."""
-    jax.config.update("jax_enable_x64", True)
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-    jax.config.update("jax_enable_x64", False)
+pytestmark = pytest.mark.usefixtures("float64_compiled_quickly")
 
 
 # Networks with a closed form
@@ -574,19 +567,14 @@ def test_a_penalised_critic_with_batch_norm_is_refused():
 
 
 def test_a_penalised_critic_with_instance_norm_is_taken():
-    config = small("wgan_gp")
-    build(config)
-    params = drawn_state(build(config).gan(SHAPE)).critic.params
-    build(config).check_critic(SHAPE, 0, params)
+    built = build(small("wgan_gp"))
+    params = drawn_state(built.gan(SHAPE)).critic.params
+    built.check_critic(SHAPE, 0, params)
 
 
 def products(jaxpr):
-    """Yield the types of every convolution of a jaxpr, also of inner ones."""
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "conv_general_dilated":
-            yield from (str(v.aval.dtype) for v in equation.invars)
-        for inner in jaxprs_in_params(equation.params):
-            yield from products(inner)
+    """Return the types of the operands of every convolution."""
+    return set(operand_types(jaxpr, "conv_general_dilated"))
 
 
 def test_bfloat16_takes_the_penalty_in_float32(monkeypatch):
@@ -595,7 +583,7 @@ def test_bfloat16_takes_the_penalty_in_float32(monkeypatch):
 
     def penalty(score, key, real, fake, index):
         jaxpr = jax.make_jaxpr(lambda x: penalties.gradient_norms(score, x))(real)
-        seen.append(set(products(jaxpr.jaxpr)))
+        seen.append(products(jaxpr.jaxpr))
         return penalties.gradient_penalty(score, key, real, fake, index=index)
 
     monkeypatch.setattr(experiment, "penalty_function", lambda _: penalty)
@@ -606,6 +594,6 @@ def test_bfloat16_takes_the_penalty_in_float32(monkeypatch):
         step = jax.make_jaxpr(gan.train_step, return_shape=True)
         jaxpr, (after, _) = step(state, batch, KEY)
     assert seen == [{"float32"}, {"float32"}]
-    assert "bfloat16" in set(products(jaxpr.jaxpr))
+    assert "bfloat16" in products(jaxpr.jaxpr)
     types = jax.tree.map(lambda x: x.dtype, (state, after))
     assert types[0] == types[1]

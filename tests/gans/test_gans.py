@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.extend.core import jaxprs_in_params
+from helpers.jaxprs import operand_types
 from ml_collections import ConfigDict
 
 from jaxgan import optim, penalties, turns
@@ -626,12 +626,8 @@ def test_scans_of_one_and_of_three_steps_agree_to_the_byte():
 
 
 def products(jaxpr):
-    """Yield the types of every matrix product of a jaxpr, also of inner ones."""
-    for equation in jaxpr.eqns:
-        if equation.primitive.name in ("dot_general", "conv_general_dilated"):
-            yield from (str(v.aval.dtype) for v in equation.invars)
-        for inner in jaxprs_in_params(equation.params):
-            yield from products(inner)
+    """Return the types of the operands of every matrix product."""
+    return set(operand_types(jaxpr, "dot_general", "conv_general_dilated"))
 
 
 def test_bfloat16_trains_with_the_penaltys_products_in_float32(monkeypatch):
@@ -640,7 +636,7 @@ def test_bfloat16_trains_with_the_penaltys_products_in_float32(monkeypatch):
 
     def penalty(score, key, real, fake, index):
         jaxpr = jax.make_jaxpr(lambda x: penalties.gradient_norms(score, x))(real)
-        seen.append(set(products(jaxpr.jaxpr)))
+        seen.append(products(jaxpr.jaxpr))
         assert real.dtype == fake.dtype == jnp.float32
         return penalties.gradient_penalty(score, key, real, fake, index=index)
 
@@ -655,7 +651,7 @@ def test_bfloat16_trains_with_the_penaltys_products_in_float32(monkeypatch):
     gan = build(config).gan(SHAPE)
     batch = {name: leaf[0] for name, leaf in batches(config, 1).items()}
     step = jax.make_jaxpr(gan.train_step)(before, batch, KEY)
-    assert {"bfloat16", "float32"} <= set(products(step.jaxpr))
+    assert {"bfloat16", "float32"} <= products(step.jaxpr)
 
 
 @pytest.mark.parametrize("name", ["wgan", "wgan_gp"])

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.variables import draw_variables
 
 from jaxgan.errors import UserError
 from jaxgan.models import translation
@@ -51,16 +52,7 @@ def shapes_of(network, side, channels=3):
 
 
 def variables_of(network, side):
-    """Return variables drawn with numpy, which saves compiling the initialisers."""
-    rng = np.random.default_rng(0)
-
-    def draw(path, leaf):
-        if path[-1].key == "kernel":
-            fan_in = np.prod(leaf.shape[:-1])
-            return jnp.asarray(rng.normal(size=leaf.shape) / np.sqrt(fan_in), "f4")
-        return jnp.full(leaf.shape, path[-1].key in ("scale", "var"), "f4")
-
-    return jax.tree_util.tree_map_with_path(draw, shapes_of(network, side))
+    return draw_variables(shapes_of(network, side))
 
 
 def output_of(network, variables, side, channels=3):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.variables import draw_variables
 
 from jaxgan.errors import UserError
 from jaxgan.models import latent, layers
@@ -59,16 +60,7 @@ def shapes_of(network, *inputs):
 
 
 def variables_of(network, *inputs):
-    """Return variables drawn with numpy, which saves compiling the initialisers."""
-    rng = np.random.default_rng(0)
-
-    def draw(path, leaf):
-        if path[-1].key == "kernel":
-            fan_in = np.prod(leaf.shape[:-1])
-            return jnp.asarray(rng.normal(size=leaf.shape) / np.sqrt(fan_in), "f4")
-        return jnp.full(leaf.shape, path[-1].key in ("scale", "var"), "f4")
-
-    return jax.tree_util.tree_map_with_path(draw, shapes_of(network, *inputs))
+    return draw_variables(shapes_of(network, *inputs))
 
 
 def size(tree):

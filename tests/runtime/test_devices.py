@@ -55,14 +55,7 @@ PENALTIES = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def float64_compiled_quickly():
-    """Compute in float64; compile without most optimizations."""
-    jax.config.update("jax_enable_x64", True)
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-    jax.config.update("jax_enable_x64", False)
+pytestmark = pytest.mark.usefixtures("float64_compiled_quickly")
 
 
 @pytest.fixture
