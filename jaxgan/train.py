@@ -20,13 +20,13 @@ from jaxgan.runtime.signals import StopSignals
 from jaxgan.types import Batch, Gan, GanState, Metrics
 from jaxgan.workdir.checkpoint_files import to_arrays
 from jaxgan.workdir.checkpoint_manager import Checkpoints
+from jaxgan.workdir.start_state import restore_or_init
 from jaxgan.workdir.startup import (
     check_length,
     check_same_data,
     check_same_state,
     hold_workdir,
 )
-from jaxgan.workdir.warm_start import warm_start
 from jaxgan.workdir.writers import Means, Silent, Writer, Writers
 
 
@@ -87,27 +87,6 @@ def train(
         stack.callback(writers.close)
         run = Run(experiment, workdir, gan, feed, used, checkpoints, writers, link)
         return run.take_steps(state, loop, signals, profile and link.first)
-
-
-def restore_or_init(
-    experiment: Experiment, gan: Gan, feed: Feed, checkpoints: Checkpoints
-) -> tuple[GanState, dict[str, Any]]:
-    """Return the state to start from, and the loop's own numbers.
-
-    The state comes from the newest sound checkpoint. Without one it is new, with the
-    networks of `init_from` if that is given.
-    """
-    key = jax.random.key(experiment.seed)
-    like = jax.eval_shape(gan.init, key)
-    restored = checkpoints.restore(like)
-    if restored is not None:
-        return restored
-    state = jax.jit(gan.init)(key)
-    experiment.check_critic(feed.shape, feed.num_classes, state.critic.params)
-    if experiment.init_from:
-        folder = storage.checked_path(experiment.init_from, "train.init_from")
-        state = warm_start(state, folder)
-    return state, {"sums": {}, "counts": {}, "seconds": 0.0}
 
 
 class Run:

@@ -1,0 +1,33 @@
+"""The state that a run starts from: a checkpoint's, a warm start, or a new one."""
+
+from typing import Any
+
+import jax
+
+from jaxgan.experiment import Experiment
+from jaxgan.experiment.feed import Feed
+from jaxgan.files import storage
+from jaxgan.types import Gan, GanState
+from jaxgan.workdir.checkpoint_manager import Checkpoints
+from jaxgan.workdir.warm_start import warm_start
+
+
+def restore_or_init(
+    experiment: Experiment, gan: Gan, feed: Feed, checkpoints: Checkpoints
+) -> tuple[GanState, dict[str, Any]]:
+    """Return the state to start from, and the loop's own numbers.
+
+    The state comes from the newest sound checkpoint. Without one it is new, with the
+    networks of `init_from` if that is given.
+    """
+    key = jax.random.key(experiment.seed)
+    like = jax.eval_shape(gan.init, key)
+    restored = checkpoints.restore(like)
+    if restored is not None:
+        return restored
+    state = jax.jit(gan.init)(key)
+    experiment.check_critic(feed.shape, feed.num_classes, state.critic.params)
+    if experiment.init_from:
+        folder = storage.checked_path(experiment.init_from, "train.init_from")
+        state = warm_start(state, folder)
+    return state, {"sums": {}, "counts": {}, "seconds": 0.0}
