@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.typing import Dtype, Initializer
+from jax import lax
 
 from jaxgan.models.convolutions import strided
 
@@ -114,14 +115,41 @@ def batch_norm_scale(
     return 1 + nn.initializers.normal(0.02)(key, shape, dtype)
 
 
-def batch_norm(train: bool, **options: Any) -> nn.BatchNorm:
-    """Return `nn.BatchNorm` of eps 1e-5 and momentum 0.9, which is PyTorch's 0.1.
+class BatchNorm(nn.BatchNorm):
+    """Flax's BatchNorm, but its running variance is of the unbiased one, as PyTorch's.
 
-    The running average is of the biased variance; PyTorch's is of the unbiased one.
+    The running variance takes the batch's variance times n / (n - 1), where n counts
+    the values of a channel: examples times pixels, on all devices of `axis_name`. Of a
+    batch in micro-batches, these are the values of one micro-batch. All else is Flax's,
+    also the names of the arrays. It normalises by the biased variance, as PyTorch does.
+
+    One value has no unbiased variance. PyTorch raises an error at n = 1; here the
+    running variance takes the biased one, 0.
+    """
+
+    def __call__(self, x: jax.Array) -> jax.Array:  # type: ignore[override]
+        """Normalise x [..., c] over all axes but the last."""
+        if self.use_running_average or self.is_initializing():
+            return super().__call__(x)  # which updates nothing
+        before: jax.Array = self.get_variable("batch_stats", "var")
+        outputs = super().__call__(x)
+        after: jax.Array = self.get_variable("batch_stats", "var")
+        count = x.size // x.shape[-1]
+        if self.axis_name is not None:
+            count *= lax.axis_size(self.axis_name)
+        # Flax's update has added this: the batch's biased variance, by its weight.
+        added = after - self.momentum * before
+        self.put_variable("batch_stats", "var", after + added / max(count - 1, 1))
+        return outputs
+
+
+def batch_norm(train: bool, **options: Any) -> BatchNorm:
+    """Return `BatchNorm` of eps 1e-5 and momentum 0.9, which is PyTorch's 0.1.
+
     `train` normalises by the batch's statistics and updates the running average.
     """
     parameters = jnp.result_type(float)
-    return nn.BatchNorm(
+    return BatchNorm(
         use_running_average=not train,
         momentum=0.9,
         epsilon=1e-5,

@@ -392,7 +392,7 @@ def test_training_steps(mode, identity, kind, float64, recorded, request):
 
 
 def check_state(after, first, theirs, mode, kind):
-    """Compare all parameters, running means and both pools."""
+    """Compare all parameters, running statistics and both pools."""
     members = {"a2b": theirs.G_A, "b2a": theirs.G_B, "a": theirs.D_B, "b": theirs.D_A}
     for name, network in members.items():
         player = "generator" if name in ("a2b", "b2a") else "critic"
@@ -409,10 +409,10 @@ def check_state(after, first, theirs, mode, kind):
         if player == "generator":
             stats = after.generator.batch_stats[name]
             for path, module, leaf, found in entries(network, stats):
-                if leaf == "mean":  # PyTorch's running variance is the unbiased one.
-                    np.testing.assert_allclose(
-                        found, module.running_mean, rtol=0, atol=1e-9, err_msg=path
-                    )
+                expected = getattr(module, f"running_{leaf}")
+                np.testing.assert_allclose(
+                    found, expected, rtol=0, atol=1e-9, err_msg=path
+                )
     for pool, name in ((theirs.pool_A, "a"), (theirs.pool_B, "b")):
         images = torch.stack(pool.images).detach().permute(0, 2, 3, 1)
         found = after.memory["pool"][name]

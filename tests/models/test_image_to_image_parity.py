@@ -290,14 +290,35 @@ def copy_weights(variables, paths, reference, dtype):
             module.bias = tensor(arrays["bias"])
 
 
+def check_running_statistics(updated, paths, reference, tolerance):
+    """Compare the running mean and variance of each BatchNorm with PyTorch's."""
+    modules = [m for m in reference.modules() if getattr(m, "weight", None) is not None]
+    compared = 0
+    for path, module in zip(paths, modules, strict=True):
+        if isinstance(module, nn.BatchNorm2d):
+            for name, found in at(updated["batch_stats"], path).items():
+                np.testing.assert_allclose(
+                    found,
+                    getattr(module, f"running_{name}"),
+                    rtol=tolerance,
+                    atol=tolerance,
+                    err_msg="/".join(path),
+                )
+                compared += 1
+    assert compared == len(jax.tree.leaves(updated))
+
+
 def outputs_of(network, reference, side, train, dtype):
-    """Return our output and PyTorch's, [b, h, w, c] or [b, h, w], for one input."""
+    """Return our output and PyTorch's, [b, h, w, c] or [b, h, w], for one input.
+
+    The running statistics that it leaves are compared here.
+    """
     x = np.random.default_rng(1).uniform(-1, 1, size=(2, side, side, 3)).astype(dtype)
     variables, paths = random_variables(network, x)
-    ours = jax.jit(
+    ours, updated = jax.jit(
         lambda variables, x: network.apply(
             variables, x, train=train, mutable=["batch_stats"]
-        )[0],
+        ),
         compiler_options=QUICK,
     )(jax.tree.map(lambda leaf: leaf.astype(dtype), variables), x)
     copy_weights(variables, paths, reference, dtype)
@@ -305,6 +326,7 @@ def outputs_of(network, reference, side, train, dtype):
         theirs = reference.train(train)(torch.tensor(x).permute(0, 3, 1, 2))
     theirs = theirs.permute(0, 2, 3, 1).numpy()
     assert ours.dtype == dtype
+    check_running_statistics(updated, paths, reference, TOLERANCES[dtype])
     return np.asarray(ours), theirs[..., 0] if ours.ndim == 3 else theirs
 
 

@@ -418,13 +418,63 @@ def test_batch_norm_by_batch_then_by_running_average():
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     stats = updated["batch_stats"]
     np.testing.assert_allclose(stats["mean"], 0.1 * mean, rtol=1e-5)
-    np.testing.assert_allclose(stats["var"], 0.9 + 0.1 * variance, rtol=1e-5)
+    # The output's variance is the biased one, the running average's the unbiased one.
+    unbiased = variance * 80 / 79
+    np.testing.assert_allclose(stats["var"], 0.9 + 0.1 * unbiased, rtol=1e-6)
 
     found = layers.batch_norm(False).apply({**variables, **updated}, x)
     expected = (x - stats["mean"].reshape(row)) / np.sqrt(
         stats["var"].reshape(row) + 1e-5
     )
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [None, jnp.bfloat16])
+def test_batch_norm_is_flax_s_but_for_the_running_variance(dtype):
+    """Bit for bit: names and first values, outputs, gradients, the running mean."""
+    x = 3 + 2 * images((4, 4, 3), batch=5)
+    options = {"momentum": 0.9, "epsilon": 1e-5, "dtype": dtype}
+    ours = layers.batch_norm(True, dtype=dtype)
+    theirs = nn.BatchNorm(use_running_average=False, **options)
+    variables = theirs.init(jax.random.key(0), x)
+    jax.tree.map(
+        np.testing.assert_array_equal, ours.init(jax.random.key(0), x), variables
+    )
+
+    def loss(variables, norm):
+        made, updated = norm.apply(variables, x, mutable=["batch_stats"])
+        return jnp.sum(made**3), (made, updated["batch_stats"])
+
+    both = [
+        jax.grad(loss, has_aux=True)(variables, norm=norm) for norm in (ours, theirs)
+    ]
+    variances = [aux[1].pop("var") for _, aux in both]
+    jax.tree.map(np.testing.assert_array_equal, *both)
+    assert np.all(variances[0] > variances[1])
+
+
+def test_batch_norm_of_one_value_takes_its_biased_variance_which_is_zero():
+    x = jnp.asarray([[3.0, -5.0]])
+    norm = layers.batch_norm(True)
+    variables = norm.init(jax.random.key(0), x)
+    made, updated = norm.apply(variables, x, mutable=["batch_stats"])
+    np.testing.assert_array_equal(made, jnp.zeros((1, 2)))
+    np.testing.assert_allclose(updated["batch_stats"]["var"], [0.9, 0.9], rtol=1e-6)
+
+
+def test_the_running_variance_counts_the_examples_of_all_devices():
+    x = images((2, 1, 3), batch=4)
+    variables = layers.batch_norm(True).init(jax.random.key(0), x)
+    spread = layers.batch_norm(True, axis_name="device")
+    _, updated = jax.vmap(
+        lambda part: spread.apply(variables, part, mutable=["batch_stats"]),
+        axis_name="device",
+        out_axes=(0, None),
+    )(x.reshape(4, 1, 2, 1, 3))
+    unbiased = x.var(axis=(0, 1, 2)) * 8 / 7
+    np.testing.assert_allclose(
+        updated["batch_stats"]["var"], 0.9 + 0.1 * unbiased, rtol=1e-6
+    )
 
 
 def test_conditional_batch_norm_uses_each_example_s_row():
