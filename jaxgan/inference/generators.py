@@ -17,7 +17,7 @@ from jaxgan.inference import trained
 from jaxgan.models import translation
 from jaxgan.runtime import precision
 from jaxgan.types import PyTree
-from jaxgan.weights import network_files
+from jaxgan.weights import network_files, official_keys
 
 Say = Callable[[str], None]
 
@@ -30,9 +30,10 @@ class TrainedGenerator(NamedTuple):
     """A trained generator.
 
     Attributes:
-        module: Linen module, images [b, h, w, channels] -> images of the same shape.
+        module: Linen module, images [b, h, w, channels] -> images of the same size,
+            gray or RGB.
         variables: its 'params' and 'batch_stats'.
-        channels: 1 (gray) or 3 (RGB).
+        channels: of the images that it takes, 1 (gray) or 3 (RGB).
         multiple: both sides of an image must be multiples of this number of pixels.
         title: which generator it is, for messages.
     """
@@ -74,7 +75,7 @@ def load_from_run(
             damaged.
     """
     variables, about, step = trained.network(workdir, direction, step)
-    return _generator(about["network"], variables, f"{direction} of step {step}")
+    return _generator(about, variables, f"{direction} of step {step}")
 
 
 def load_from_file(path: Path, direction: str | None = None) -> TrainedGenerator:
@@ -94,19 +95,23 @@ def load_from_file(path: Path, direction: str | None = None) -> TrainedGenerator
         raise UserError(f"--weights = {path}: holds a critic; must hold a generator")
     if direction and name and name != direction:
         raise UserError(f"--direction = {direction}: --weights = {path} holds {name}")
-    return _generator(about["network"], variables, name or path.name)
+    return _generator(about, variables, name or path.name)
 
 
 def _generator(
-    definition: dict[str, Any], variables: PyTree, title: str
+    about: dict[str, Any], variables: PyTree, title: str
 ) -> TrainedGenerator:
-    channels = definition["channels"]
-    if channels not in (1, 3):
-        raise UserError(f"{title}: takes images of {channels} channels; must be 1 or 3")
+    definition = about["network"]
+    channels = official_keys.input_channels(definition)
+    for does, number in (("takes", channels), ("makes", definition["channels"])):
+        if number not in (1, 3):
+            raise UserError(
+                f"{title}: {does} images of {number} channels; must be 1 or 3"
+            )
     # Always float32, even after training in a lower precision, to keep the 8 or 16 bits
     # of an image.
     precision.configure("float32", deterministic=False)
-    module = translation.generator(**definition)
+    module = network_files.module(about)
     multiple = translation.side_multiple(definition["name"])
     return TrainedGenerator(
         module, jax.device_put(variables), channels, multiple, title
@@ -123,7 +128,8 @@ class Translator:
     def __call__(self, picture: Picture) -> Picture:
         """Return the translation of a picture, of the same size and bit depth.
 
-        It is gray or RGB, depending on the generator.
+        It is gray or RGB, depending on the generator. It keeps the colour profile if
+        the generator takes and makes the same number of channels.
 
         Raises:
             UserError: the image needs too much memory, or the output is not finite.
@@ -133,10 +139,14 @@ class Translator:
         if not np.isfinite(floats).all():
             raise UserError("the network's output is not finite")
         pixels = image_files.to_pixels(floats, given.pixels.dtype)
-        return given._replace(pixels=pixels)
+        # A profile describes the channels of the image that it came with.
+        kept = given.profile if pixels.shape == given.pixels.shape else None
+        return given._replace(pixels=pixels, profile=kept)
 
     def translate(self, image: np.ndarray) -> np.ndarray:
         """Return G(image) for one image; both are float32 [h, w, c] in [-1, 1].
+
+        The generator determines both numbers of channels c.
 
         An image of any size is padded to one that the network takes (see
         `pad_by_reflection`), and its translation is cropped to the original size. The

@@ -4,7 +4,8 @@ A .safetensors file holds the network's definition as well.
 
 `variables` are {'params', 'batch_stats'} of a Linen module. `about` says what they are:
 {'player': 'generator' or 'critic', 'name': 'a2b', 'b2a', 'a', 'b', or '' if unknown,
-'network': the arguments of `models.translation`, and `channels`}.
+'network': the arguments of `models.translation`, and `channels`; of a generator that
+takes another number of channels than it makes also `input_channels`}.
 """
 
 import functools
@@ -24,6 +25,7 @@ from jaxgan.errors import UserError
 from jaxgan.models import translation
 from jaxgan.types import PyTree
 from jaxgan.weights import official_networks, torch_files
+from jaxgan.weights.official_keys import input_channels
 
 # The networks of a CycleGAN: name -> player.
 NAMES = {"a2b": "generator", "b2a": "generator", "a": "critic", "b": "critic"}
@@ -118,6 +120,7 @@ def module(about: Mapping[str, Any]) -> nn.Module:
     """
     definition = dict(about["network"])
     if about["player"] == "generator":
+        definition.pop("input_channels", None)
         return translation.generator(**definition)
     del definition["channels"]
     return translation.critic(**definition)
@@ -142,7 +145,8 @@ def _traced_shapes(about_text: str) -> PyTree:
         side = 2 * translation.side_multiple(definition["name"])
     else:
         side = 2 ** (definition["num_layers"] + 4)
-    image = jax.ShapeDtypeStruct((1, side, side, definition["channels"]), np.float32)
+    shape = (1, side, side, input_channels(definition))
+    image = jax.ShapeDtypeStruct(shape, np.float32)
     network = module(about)
     return jax.eval_shape(
         lambda key, x: network.init(key, x, train=True), jax.random.key(0), image
@@ -180,7 +184,11 @@ def read_about(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
         about = json.loads(metadata[METADATA_KEY])
         player, name, network = (about[key] for key in ("player", "name", "network"))
-        counts = [network["channels"], network.get("num_layers", 1)]
+        counts = [
+            network["channels"],
+            input_channels(network),
+            network.get("num_layers", 1),
+        ]
         known = (
             player in ("generator", "critic")
             and name in ("", *NAMES)

@@ -129,6 +129,18 @@ def layers(definition: Definition) -> Iterator[Layer]:
     return pixel_layers(definition) if name == "pixel" else patch_layers(definition)
 
 
+def input_channels(definition: Definition) -> int:
+    """Return the number of channels of the images that a network takes.
+
+    `channels` is also that of the images that a generator makes. Its definition has
+    `input_channels` only where it takes another number: input_nc and output_nc of the
+    official code.
+    """
+    key = "input_channels" if "input_channels" in definition else "channels"
+    channels: int = definition[key]
+    return channels
+
+
 def out_channels(layer: Layer) -> int:
     """Return the number of channels that a convolution makes."""
     return layer.shape[1 if layer.kind == "transposed" else 0]
@@ -161,7 +173,8 @@ def resnet_layers(definition: Definition) -> Iterator[Layer]:
     ) -> Iterator[Layer]:
         return conv_and_norm(definition, Layer(f"model.{index}", path, kind, shape))
 
-    yield from outside_blocks(1, "input", "conv", width, channels, 7, 7)
+    inputs = input_channels(definition)
+    yield from outside_blocks(1, "input", "conv", width, inputs, 7, 7)
     yield from outside_blocks(4, "down_0", "conv", 2 * width, width, 3, 3)
     yield from outside_blocks(7, "down_1", "conv", inner, 2 * width, 3, 3)
     indices = CONV_INDICES[definition["padding"], definition["dropout"]]
@@ -183,7 +196,8 @@ def unet_layers(definition: Definition) -> Iterator[Layer]:
     count = int(definition["name"].removeprefix("unet_")).bit_length() - 1
     widths = [definition["width"] * min(2**i, 8) for i in range(count)]
     bias = definition["norm"] == "instance"
-    yield Layer("model.model.0", "down_0", "conv", (widths[0], channels, 4, 4), bias)
+    shape = (widths[0], input_channels(definition), 4, 4)
+    yield Layer("model.model.0", "down_0", "conv", shape, bias)
     root = "model.model.1"
     for number in range(1, count):
         innermost = number == count - 1

@@ -11,7 +11,12 @@ from typing import Any
 import numpy as np
 
 from jaxgan.errors import UserError
-from jaxgan.weights.official_keys import CONV_INDICES, Definition, leaves
+from jaxgan.weights.official_keys import (
+    CONV_INDICES,
+    Definition,
+    input_channels,
+    leaves,
+)
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -28,9 +33,10 @@ def from_torch(tensors: Arrays) -> tuple[dict[str, Any], str, Definition]:
 
     `variables` are {'params', 'batch_stats'} of our network, `player` is 'generator' or
     'critic', and `definition` holds all arguments of `models.translation`, and
-    `channels`. What the keys do not tell is the official default: padding reflect where
-    replicate has the same keys, no dropout in a U-Net, and the initialisation. Running
-    statistics of InstanceNorm are left out.
+    `channels`, and `input_channels` of a generator that takes images of another number
+    of channels than it makes. What the keys do not tell is the official default:
+    padding reflect where replicate has the same keys, no dropout in a U-Net, and the
+    initialisation. Running statistics of InstanceNorm are left out.
 
     Raises:
         UserError: a key or an array does not fit; the message names the first.
@@ -118,7 +124,7 @@ def detect_network(tensors: Arrays) -> tuple[str, Definition]:
 
 def resnet_definition(tensors: Arrays) -> Definition:
     """Return the definition of a ResnetGenerator."""
-    width, channels = width_and_channels(tensors, "model.1.weight")
+    width, inputs = width_and_channels(tensors, "model.1.weight")
     groups: dict[str, list[int]] = {}
     for key, tensor in tensors.items():
         match = re.fullmatch(r"(model\.\d+)\.conv_block\.(\d+)\.weight", key)
@@ -131,9 +137,10 @@ def resnet_definition(tensors: Arrays) -> Definition:
         found = next(key for key in tensors if ".conv_block." in key)
         raise UserError(f"key {found}: belongs to no block of the official code")
     padding, dropout = kinds[0]
+    last = tensors.get(f"model.{len(groups) + 17}.weight")
     return {
         "name": f"resnet_{len(groups)}blocks",
-        "channels": channels,
+        **generator_channels(inputs, last, 0),
         "width": width,
         "norm": detect_norm(tensors, "model.2", "model.1"),
         "padding": padding,
@@ -146,13 +153,13 @@ def resnet_definition(tensors: Arrays) -> Definition:
 
 def unet_definition(tensors: Arrays) -> Definition:
     """Return the definition of a UnetGenerator."""
-    width, channels = width_and_channels(tensors, "model.model.0.weight")
+    width, inputs = width_and_channels(tensors, "model.model.0.weight")
     pattern = re.compile(r"model\.model\.1((?:\.model\.3)*)\.model\.\d+\.weight")
     matches = [match for key in tensors if (match := pattern.fullmatch(key))]
     nested = max((match[1].count("3") for match in matches), default=0)
     return {
         "name": f"unet_{2 ** min(nested + 2, 16)}",
-        "channels": channels,
+        **generator_channels(inputs, tensors.get("model.model.3.weight"), 1),
         "width": width,
         "norm": detect_norm(tensors, "model.model.1.model.2", "model.model.0"),
         "padding": "reflect",
@@ -185,6 +192,22 @@ def width_and_channels(tensors: Arrays, key: str) -> tuple[int, int]:
     return tensors[key].shape[0], tensors[key].shape[1]
 
 
+def generator_channels(
+    inputs: int, last: np.ndarray | None, axis: int
+) -> dict[str, int]:
+    """Return `channels` of a generator, and `input_channels` where they differ.
+
+    Args:
+        inputs: channels of the images that it takes.
+        last: weight of its last convolution. Without one `from_torch` refuses the
+            network, by the key that is missing.
+        axis: the axis of `last` that has the channels which it makes.
+    """
+    if last is None or last.ndim != 4 or last.shape[axis] == inputs:
+        return {"channels": inputs}
+    return {"channels": last.shape[axis], "input_channels": inputs}
+
+
 def detect_norm(tensors: Arrays, layer: str, conv: str) -> str:
     """Return the norm, told by its weights, or else by the bias of the convolution.
 
@@ -205,4 +228,6 @@ def description(definition: Definition) -> str:
     if definition["name"].startswith("resnet"):
         words.append(f"padding {definition['padding']}")
         words.append("dropout" if definition["dropout"] else "no dropout")
-    return ", ".join([*words, f"{definition['channels']} channels"])
+    inputs, outputs = input_channels(definition), definition["channels"]
+    channels = f"{outputs}" if inputs == outputs else f"{inputs} to {outputs}"
+    return ", ".join([*words, f"{channels} channels"])

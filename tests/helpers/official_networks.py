@@ -41,13 +41,24 @@ class Block(nn.Module):
 
 
 class ResnetGenerator(nn.Module):
-    """ResnetGenerator: images [b, c, h, w] to images of the same shape."""
+    """ResnetGenerator: images [b, c, h, w] to images [b, outputs, h, w].
+
+    `outputs` is output_nc of the official code, which is `channels` if not given.
+    """
 
     def __init__(
-        self, channels, width, blocks, norm="instance", padding="reflect", dropout=False
+        self,
+        channels,
+        width,
+        blocks,
+        norm="instance",
+        padding="reflect",
+        dropout=False,
+        outputs=None,
     ):
         super().__init__()
         bias = norm == "instance"
+        outputs = outputs or channels
         layers = [
             nn.ReflectionPad2d(3),
             nn.Conv2d(channels, width, 7, bias=bias),
@@ -69,7 +80,7 @@ class ResnetGenerator(nn.Module):
                 NORMS[norm](inner // 2),
                 nn.ReLU(),
             ]
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7), nn.Tanh()]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, outputs, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 
     def forward(self, x):
@@ -77,17 +88,20 @@ class ResnetGenerator(nn.Module):
 
 
 class UnetBlock(nn.Module):
-    """UnetSkipConnectionBlock around the block `sub`, None for the innermost."""
+    """UnetSkipConnectionBlock around the block `sub`, None for the innermost.
+
+    `outermost` is (input_nc, output_nc) of the outermost block.
+    """
 
     def __init__(self, outer, inner, sub, norm, dropout=False, outermost=None):
         super().__init__()
         bias = norm == "instance"
-        channels = outer if outermost is None else outermost
+        given, made = outermost or (outer, outer)
         self.outermost = outermost is not None
-        down = nn.Conv2d(channels, inner, 4, 2, padding=1, bias=bias)
+        down = nn.Conv2d(given, inner, 4, 2, padding=1, bias=bias)
         inputs = inner if sub is None else 2 * inner
         up = nn.ConvTranspose2d(
-            inputs, channels, 4, 2, padding=1, bias=bias or self.outermost
+            inputs, made, 4, 2, padding=1, bias=bias or self.outermost
         )
         if self.outermost:
             layers = [down, sub, nn.ReLU(), up, nn.Tanh()]
@@ -106,14 +120,17 @@ class UnetBlock(nn.Module):
 class UnetGenerator(nn.Module):
     """UnetGenerator, built from the innermost block outwards."""
 
-    def __init__(self, channels, width, downs, norm="instance", dropout=False):
+    def __init__(
+        self, channels, width, downs, norm="instance", dropout=False, outputs=None
+    ):
         super().__init__()
         block = UnetBlock(8 * width, 8 * width, None, norm)
         for _ in range(downs - 5):
             block = UnetBlock(8 * width, 8 * width, block, norm, dropout)
         for outer in (4 * width, 2 * width, width):
             block = UnetBlock(outer, 2 * outer, block, norm)
-        self.model = UnetBlock(width, width, block, norm, outermost=channels)
+        ends = (channels, outputs or channels)
+        self.model = UnetBlock(width, width, block, norm, outermost=ends)
 
     def forward(self, x):
         return self.model(x)

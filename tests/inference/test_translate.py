@@ -58,6 +58,22 @@ class Negative(nn.Module):
         return -images
 
 
+class Gray(nn.Module):
+    """Returns the green channel."""
+
+    @nn.compact
+    def __call__(self, images, *, train):
+        return images[..., 1:2]
+
+
+class Colour(nn.Module):
+    """Returns gray images, their negatives and black as red, green and blue."""
+
+    @nn.compact
+    def __call__(self, images, *, train):
+        return jnp.concatenate([images, -images, jnp.full_like(images, -1)], -1)
+
+
 def generator(module, channels=3, multiple=4):
     """Return a generator without variables."""
     return TrainedGenerator(module, {}, channels, multiple, "a2b")
@@ -126,6 +142,26 @@ def test_identity_keeps_every_level(dtype, channels):
     negative = Translator(generator(Negative(), channels), print)
     found = negative(Picture(pixels)).pixels
     np.testing.assert_array_equal(found, np.iinfo(dtype).max - pixels)
+
+
+def test_a_generator_of_gray_images_from_colour_and_back():
+    """It is given the channels that it takes, and returns those that it makes."""
+    colour, gray = noise(9, 13, 3), noise(9, 13, 1)
+    to_gray = Translator(generator(Gray(), 3), print)
+    found = to_gray(Picture(colour, profile=b"rgb"))
+    np.testing.assert_array_equal(found.pixels, colour[..., 1:2])
+    assert found.profile is None  # a profile of RGB does not describe gray
+    np.testing.assert_array_equal(to_gray(Picture(gray)).pixels, gray)
+
+    to_colour = Translator(generator(Colour(), 1), print)
+    for given in (gray, noise(9, 13, 1, np.uint16)):
+        found = to_colour(Picture(given, profile=b"gray"))
+        top = np.iinfo(given.dtype).max
+        wanted = np.concatenate([given, top - given, np.zeros_like(given)], -1)
+        np.testing.assert_array_equal(found.pixels, wanted)
+        assert found.profile is None
+    same = Translator(generator(Same(), 3), print)
+    assert same(Picture(colour, profile=b"rgb")).profile == b"rgb"
 
 
 def test_padding_reflects_right_and_below():
@@ -466,7 +502,8 @@ MISTAKES = [
     (BY_FILE | {"weights": "IN"}, ["--weights = IN:", "folder"]),
     (BY_FILE | {"weights": "IN/a.png"}, ["IN/a.png"]),
     (BY_FILE | {"weights": "CRITIC"}, ["--weights = CRITIC:", "critic", "generator"]),
-    (BY_FILE | {"weights": "TWO"}, ["2 channels", "1 or 3"]),
+    (BY_FILE | {"weights": "TWO"}, ["takes images of 2 channels", "1 or 3"]),
+    (BY_FILE | {"weights": "MAKES_4"}, ["makes images of 4 channels", "1 or 3"]),
     (BY_FILE | {"outputt": "OUT"}, ["outputt"]),
     (BY_RUN | {"direction": ""}, ["--direction: needed"]),
     (BY_RUN | {"direction": "a2c"}, ["--direction = a2c:", "a2b or b2a"]),
@@ -490,6 +527,8 @@ def places(file, run, tmp_path_factory):
     config = experiment.build(wgan_gp.get_config())
     (folder / "other" / "config.json").write_text(config.config_json)
     network_files.save(folder / "two.safetensors", *made_up(channels=2))
+    four = made_up(channels=4, input_channels=3)
+    network_files.save(folder / "four.safetensors", *four)
     options = {"width": 4, "norm": "none", "initializer": "normal", "gain": 0.02}
     pixel = {"name": "pixel", "num_layers": 3, **options}
     about = {"player": "critic", "name": "b", "network": {**pixel, "channels": 3}}
@@ -503,6 +542,7 @@ def places(file, run, tmp_path_factory):
         "EMPTY": folder / "empty",
         "OTHER": folder / "other",
         "TWO": folder / "two.safetensors",
+        "MAKES_4": folder / "four.safetensors",
         "CRITIC": folder / "b.safetensors",
     }
 

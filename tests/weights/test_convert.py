@@ -98,6 +98,10 @@ DEFINITIONS = [
     RESNET | {"padding": "zero", "dropout": True, "norm": "batch"},
     *(UNET | {"norm": norm} for norm in ("instance", "batch", "none")),
     UNET | {"name": "unet_128", "width": 1},
+    # Images of another number of channels than the network takes.
+    *(net | {"channels": 1, "input_channels": 3} for net in (RESNET, UNET)),
+    *(net | {"input_channels": 1, "norm": "batch"} for net in (RESNET, UNET)),
+    RESNET | {"channels": 4, "input_channels": 2, "name": "resnet_12blocks"},
     *(PATCH | {"norm": norm} for norm in ("instance", "batch", "none")),
     *(PATCH | {"num_layers": count} for count in (1, 2, 5)),
     *(
@@ -174,10 +178,13 @@ def test_what_fits_no_network_names_its_first_key():
             "key model.10.conv_block.1.weight: belongs to no block",
         ),
         (
-            # The two domains of colours and of grey values.
+            # It makes images of one channel, but has a bias for each of three.
             wrong(resnet, model__18__weight=np.zeros((1, 2, 7, 7), np.float32)),
-            "key model.18.weight: is float32 (1, 2, 7, 7)",
+            "key model.18.bias: is float32 (3,)",
         ),
+        (wrong(resnet, model__18__weight=x), "key model.18.weight: is float32 (2, 2"),
+        (wrong(resnet, model__18__weight=x[0]), "key model.18.weight: is float32 (2,"),
+        (wrong(resnet, model__18__weight=None), "key model.18.weight: missing"),
         (wrong(patch, model__5__weight=x), "key model.5.weight: is float32 (2, 2,"),
         (wrong(unet, model__model__3__bias=None), "key model.model.3.bias: missing"),
     ]:
@@ -247,6 +254,16 @@ def test_there_and_back_with_the_command(tmp_path, capsys):
     assert about["name"] == "a2b"
     same(found, variables)
     assert [p.name for p in there.parent.iterdir()] == ["a2b.safetensors"]
+
+
+def test_channels_in_and_out_are_said(tmp_path, capsys):
+    path, _ = network_file(tmp_path, UNET | {"channels": 1, "input_channels": 3})
+    out = tmp_path / "x.safetensors"
+    assert convert.main([f"--input={path}", f"--output={out}"]) == 0
+    assert "norm instance, 3 to 1 channels:" in capsys.readouterr().out
+    path, _ = network_file(tmp_path)
+    assert convert.main([f"--input={path}", f"--output={out}"]) == 0
+    assert "no dropout, 3 channels:" in capsys.readouterr().out
 
 
 def write_examples(folder):
@@ -356,6 +373,12 @@ def test_safetensors_files_that_are_not_what_they_say(tmp_path):
         (about | {"player": "judge"}, arrays, "names no network"),
         (about | {"name": "c"}, arrays, "names no network"),
         (about | {"network": PATCH | {"channels": True}}, arrays, "names no network"),
+        (
+            about | {"network": PATCH | {"input_channels": "3"}},
+            arrays,
+            "names no network",
+        ),
+        (about | {"network": PATCH | {"input_channels": 1}}, arrays, "critic.input_c"),
         (about | {"network": PATCH | {"name": "pach"}}, arrays, "nearest: patch"),
         (about | {"network": PATCH | {"depth": 3}}, arrays, "critic.depth"),
         (about | {"network": PATCH | {"width": 10**12}}, arrays, "needs floats"),
@@ -373,6 +396,10 @@ def test_safetensors_files_that_are_not_what_they_say(tmp_path):
         with pytest.raises(UserError) as caught:
             network_files.load(path)
         assert words in str(caught.value)
+    generator = flatten_dict(random_variables(RESNET), sep="/")
+    forged(path, about_of(RESNET | {"input_channels": 1}), generator)
+    with pytest.raises(UserError, match=r"input/kernel .*needs floats \(7, 7, 1, 2\)"):
+        network_files.load(path)
     forged(path, about, arrays)
     content = path.read_bytes()
     for length in range(0, len(content), 97):
