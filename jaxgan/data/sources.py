@@ -38,6 +38,9 @@ class Dataset(NamedTuple):
       shape: shape of one example: (h, w, 1) or (h, w, 3) for images, (2,) for points.
       num_classes: labels are in [0, num_classes); 0 when no labels were asked for.
       dtype: uint8 for images in [0, 255], float32 for points.
+      notes: lines about the files, such as those that were left out.
+      found: the two parts as they were found, if `train` and `heldout` are decoded
+        copies of them.
     """
 
     train: Source
@@ -45,6 +48,8 @@ class Dataset(NamedTuple):
     shape: tuple[int, ...]
     num_classes: int
     dtype: np.dtype
+    notes: tuple[str, ...] = ()
+    found: tuple[Source, ...] = ()
 
 
 class Parts(NamedTuple):
@@ -52,7 +57,7 @@ class Parts(NamedTuple):
 
     Attributes:
       heldout: the format's own held-out examples; None if it has none.
-      train, shape, num_classes, dtype: as in `Dataset`.
+      train, shape, num_classes, dtype, notes: as in `Dataset`.
     """
 
     train: Source
@@ -60,6 +65,7 @@ class Parts(NamedTuple):
     shape: tuple[int, ...]
     num_classes: int
     dtype: np.dtype = np.dtype(np.uint8)
+    notes: tuple[str, ...] = ()
 
 
 class ArraySource:
