@@ -70,9 +70,9 @@ def train(
             num_steps = experiment.num_steps(feed.plan)
             check_length(workdir, num_steps)
         check_same_data(feed, experiment.data_dir or experiment.data_name, link)
-        feed.about.extend(
-            check_unchanged_data(workdir, feed, experiment, allow_changed_data, link)
-        )
+        allow = allow_changed_data
+        changes = check_unchanged_data(workdir, feed, experiment, allow, link)
+        feed = feed._replace(about=feed.about + changes)
         gan = experiment.gan(
             feed.shape,
             feed.num_classes,

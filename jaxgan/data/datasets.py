@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from jaxgan.data import transforms
+from jaxgan.data import memory, transforms
 from jaxgan.data.formats import embedded, folder, idx, npz, tfds
 from jaxgan.data.sources import (
     ArraySource,
@@ -78,6 +78,7 @@ def load(
     """
     if cache not in CACHES:
         raise unknown("data.cache", cache, CACHES)
+    memory.check_side(image_size, "data.image_size")
     load_parts = find_format(name, FORMATS)
     parts = load_parts(Request(name, dir, image_size, channels, labels))
     train, heldout, shape, num_classes, dtype, notes = parts

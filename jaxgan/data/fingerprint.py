@@ -72,18 +72,26 @@ def _digest(source: Source, known: dict[int, str]) -> str:
 
 
 def _facts(source: Source, known: dict[int, str]) -> Iterator[object]:
-    """Yield arrays, and objects with a telling `repr`, that cover all examples."""
-    yield type(source).__name__, len(source)
+    """Yield arrays, and objects with a telling `repr`, that cover all examples.
+
+    Checkpoints hold digests of them: with other facts, no run made before can go on.
+    """
+    yield len(source)
     if isinstance(source, ArraySource):
+        yield "array"
         yield source.images
         yield source.labels
     elif isinstance(source, PackedImages):
+        yield "packed"
         yield np.array(source.shapes)
         yield source.pixels
     elif isinstance(source, Subset):
+        yield "subset"
         yield np.asarray(source.indices)
         yield _digest(source.source, known)
     elif isinstance(source, Chained):
+        yield "chained"
         yield from (_digest(part, known) for part in source.parts)
     else:
+        yield "files"
         yield from cast(StreamedSource, source).identity_facts()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from jaxgan.data import memory
 from jaxgan.data.cache import Shape, decode_into_cache
 from jaxgan.data.datasets import find_format
 from jaxgan.data.formats import day_night, folder, tfds
@@ -113,6 +114,8 @@ def _check(request: PairRequest) -> None:
             f"data.resize = {resize}: 0, or data.image_size = {image_size} or more, "
             "expected"
         )
+    memory.check_side(image_size, "data.image_size")
+    memory.check_side(resize, "data.resize")
 
 
 def _load_day_night(request: PairRequest) -> Pair:

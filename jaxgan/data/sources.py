@@ -1,5 +1,6 @@
 """Sources of examples: random access to a set, in memory or read when asked for."""
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from jaxgan.data.memory import check_fits
 from jaxgan.errors import UserError
 
 Example = dict[str, Any]
@@ -184,6 +186,8 @@ def _select(source: Source, indices: np.ndarray) -> Source:
 
 def read_into_memory(source: Source, shape: tuple[int, ...], name: str) -> ArraySource:
     """Decode all uint8 images [*shape] of a source into one array; see `read_all`."""
+    total = len(source) * math.prod(shape)
+    check_fits(total, "data.cache = memory", "none expected")
     images = np.empty((len(source), *shape), np.uint8)
     labels = np.empty(len(source), np.int32)
 

@@ -1,5 +1,6 @@
 """Decoding, resizing, cropping and flipping of images, all to uint8 [h, w, c]."""
 
+import math
 import os
 from typing import BinaryIO
 
@@ -13,6 +14,7 @@ from jaxgan.data.image_formats import (
     choose_format,
     wrong_size,
 )
+from jaxgan.data.memory import check_fits
 from jaxgan.data.plan import DRAWS
 from jaxgan.errors import UserError
 from jaxgan.files import image_decoding
@@ -129,6 +131,8 @@ def array_to_format(
     image_format = choose_format([header], image_size, channels)
     if image_format.shape == images.shape[1:]:
         return images
+    total = n * math.prod(image_format.shape)
+    check_fits(total, f"data.image_size = {image_size}", "a smaller one expected")
     converted = np.empty((n, *image_format.shape), np.uint8)
     for index, image in enumerate(images):
         plain = Image.fromarray(image[..., 0] if depth == 1 else image)

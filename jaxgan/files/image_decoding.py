@@ -14,8 +14,8 @@ from jaxgan.errors import UserError
 # What a file may contain, whatever its name ends in. PIL's other formats are left out:
 # it would run Ghostscript for EPS, for example.
 FORMATS = (
-    "JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "MPO", "AVIF", "JPEG2000",
-    "DIB", "QOI", "ICO", "PCX", "PSD", "SGI", "TGA",
+    "JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "AVIF", "JPEG2000", "DIB",
+    "QOI", "ICO", "PCX", "PSD", "SGI", "TGA",
 )  # fmt: skip
 # An image may have this many pixels, 268 million, which take 1 GiB in PIL's memory. The
 # largest sensors of today have 200 million. PIL's own limits, a warning at 89 million
@@ -36,21 +36,19 @@ def open_image(file: str | BinaryIO | os.PathLike, name: str) -> Iterator[Image.
 
     Raises:
         UserError: the file is not an image, is damaged or cut short, or has more than
-            MOST_PIXELS pixels, or the block raised any error. The message begins with
+            MOST_PIXELS pixels, or the block raises an error. The message begins with
             `name`.
     """
     _silence_warnings()
     try:
         with Image.open(file, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MOST_PIXELS:
-                raise UserError(
-                    f"{name}: {width}x{height} pixels; must be at most "
-                    f"{MOST_PIXELS:,} in all"
-                )
+            if image.width * image.height > MOST_PIXELS:
+                raise Image.DecompressionBombError
             yield image
-    except UserError:
-        raise
+    except Image.DecompressionBombError as error:
+        raise UserError(
+            f"{name}: has more than {MOST_PIXELS:,} pixels, the most that are decoded"
+        ) from error
     except Exception as error:  # PIL raises errors of many types
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{name}: not a readable image ({reason})") from error

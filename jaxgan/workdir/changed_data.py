@@ -68,7 +68,7 @@ def check_unchanged_data(
         line = f"{where}: not the data that the run was trained on ({changes})"
         if not allow:
             raise UserError(
-                f"{line}; bring that data back, or train on with this by {FLAG}"
+                f"{line}; bring that data back, or go on with this by {FLAG}"
             )
         return [f"{line}, which {FLAG} allows"]
 
