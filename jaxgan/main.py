@@ -40,6 +40,12 @@ def define(values: flags.FlagValues) -> None:
         "write a trace of three calls to WORKDIR/profile, for TensorBoard and Perfetto",
         flag_values=values,
     )
+    flags.DEFINE_bool(
+        "allow_changed_data",
+        False,
+        "resume although the data is not the one that the run was trained on",
+        flag_values=values,
+    )
     flags.DEFINE_string(
         "coordinator",
         None,
@@ -91,7 +97,9 @@ def command(values: flags.FlagValues, experiment: "Experiment", name: str) -> in
         raise UserError(f"--profile: needs a --workdir on this machine, not {text}")
     with connect_processes(place(values), experiment.wait_seconds) as link:
         check_same_command(experiment.fields, text, link)
-        code = train(experiment, workdir, values.profile, link)
+        code = train(
+            experiment, workdir, values.profile, link, values.allow_changed_data
+        )
         devices.stop_distributed(link)
         return code
 

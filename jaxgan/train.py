@@ -18,6 +18,7 @@ from jaxgan.runtime.processes import Link
 from jaxgan.runtime.profiler import Profiler
 from jaxgan.runtime.signals import StopSignals
 from jaxgan.types import Batch, Gan, GanState, Metrics
+from jaxgan.workdir.changed_data import check_unchanged_data, facts_to_store
 from jaxgan.workdir.checkpoint_files import to_arrays
 from jaxgan.workdir.checkpoint_manager import Checkpoints
 from jaxgan.workdir.start_state import restore_or_init
@@ -39,10 +40,12 @@ def train(
     workdir: Path,
     profile: bool = False,
     link: Link | None = None,
+    allow_changed_data: bool = False,
 ) -> int:
     """Train all steps of an experiment, from the workdir's checkpoint if it has one.
 
-    With several processes, each calls this function with its `link` to the others.
+    With several processes, each calls this function with its `link` to the others. With
+    `allow_changed_data`, a run goes on with other examples than it began with.
 
     Returns:
         0; after SIGTERM or SIGINT, once all is saved, 128 + the signal's number.
@@ -67,6 +70,9 @@ def train(
             num_steps = experiment.num_steps(feed.plan)
             check_length(workdir, num_steps)
         check_same_data(feed, experiment.data_dir or experiment.data_name, link)
+        allow = allow_changed_data
+        changes = check_unchanged_data(workdir, feed, experiment, allow, link)
+        feed = feed._replace(about=feed.about + changes)
         gan = experiment.gan(
             feed.shape,
             feed.num_classes,
@@ -166,7 +172,7 @@ class Run:
         return 0
 
     def say_start(self, step: int, has_batch_norm: bool) -> None:
-        """Report the first step, the devices and the folder."""
+        """Report the first step, the devices, the folder and the data."""
         where = f"from step {step}" if step else "from the start"
         options = self.experiment
         words = devices.describe_devices(
@@ -176,6 +182,8 @@ class Run:
             options.accumulate_steps,
         )
         self.writers.say(f"training {where} on {words} in {self.workdir}")
+        for line in self.feed.about:
+            self.writers.say(f"data: {line}")
         if options.accumulate_steps > 1 and has_batch_norm:
             self.writers.say(
                 f"train.accumulate_steps = {options.accumulate_steps}: BatchNorm "
@@ -265,8 +273,7 @@ class Run:
             if not np.all(np.isfinite(array)):
                 raise self.failure(step, name)
         loop = {
-            "shape": list(self.feed.shape),
-            "num_classes": self.feed.num_classes,
+            **facts_to_store(self.feed),
             "sums": self.means.sums,
             "counts": self.means.counts,
             "seconds": self.seconds + time.perf_counter() - self.clock,

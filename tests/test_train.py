@@ -23,6 +23,7 @@ from helpers.runs import (
 )
 
 from jaxgan import data, main
+from jaxgan.data.formats import embedded
 from jaxgan.workdir import checkpoint_files
 from jaxgan.workdir.writers import Means, cut_lines_after
 
@@ -157,6 +158,26 @@ def test_another_config_is_refused_with_a_table(undisturbed):
     assert fewer.returncode == 2
     assert "is at step 60 already" in fewer.stderr
     assert (final_bytes(workdir, LAST), lines(workdir)) == before
+
+
+def test_other_data_than_the_run_was_trained_on_is_refused(undisturbed, monkeypatch):
+    workdir = undisturbed / "run"
+    before = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+    images, labels = embedded.digits()
+    monkeypatch.setattr(embedded, "digits", lambda: (images[:-1], labels[:-1]))
+    flags = config_of(undisturbed), f"--workdir={workdir}"
+    done = run_in_process(main, *flags, "--config.train.num_steps=70")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "jaxgan: error: data.name = digits: not the data that the run was trained on "
+        "(1,616 training examples, 1,617 before; 180 held-out examples, 180 before, "
+        "but others); bring that data back, or go on with this by "
+        "--allow_changed_data\n"
+    )
+    after = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+    assert after == before
+    done = run_in_process(main, *flags)
+    assert (done.returncode, "finished at step 60" in done.stdout) == (0, True)
 
 
 def test_loss_that_is_not_finite(tmp_path):

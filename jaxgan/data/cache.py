@@ -1,10 +1,10 @@
 """Cache of decoded images, in memory or on disk, so that decoding is paid for once."""
 
-import contextlib
 import hashlib
 import math
 import os
 import pathlib
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import PIL
 
+from jaxgan.data.memory import GIB, check_fits, total_memory
 from jaxgan.data.sources import Example, Source, read_all
+from jaxgan.errors import UserError
 
 # With cache 'auto', decoded images may take up to this share of the machine's memory.
 MEMORY_SHARE = 0.25
@@ -58,12 +60,7 @@ def pack_images(images: np.ndarray) -> PackedImages:
 
 def memory_limit() -> int:
     """Return how many bytes of decoded images cache 'auto' may keep in memory."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with contextlib.suppress(
-        OSError, ValueError
-    ):  # it is 'max', or this is no container
-        total = min(total, int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text()))
-    return int(MEMORY_SHARE * total)
+    return int(MEMORY_SHARE * total_memory())
 
 
 def cache_folder() -> pathlib.Path:
@@ -92,7 +89,7 @@ def decode_into_cache(
         digest of the text of these facts.
 
     Raises:
-      UserError: as `sources.read_all` does.
+      UserError: as `sources.read_all` does; or there is too little memory or disk.
       OSError: the folder cannot be written, or the disk is full.
     """
     total = sum(map(math.prod, shapes))
@@ -105,7 +102,9 @@ def decode_into_memory(
     source: Source, shapes: Sequence[Shape], name: str
 ) -> PackedImages:
     """Decode all images of a source into memory; arguments as `decode_into_cache`."""
-    images = PackedImages(np.empty(sum(map(math.prod, shapes)), np.uint8), shapes)
+    total = sum(map(math.prod, shapes))
+    check_fits(total, "data.cache = memory", "disk or none expected")
+    images = PackedImages(np.empty(total, np.uint8), shapes)
 
     def store(index: int, example: Example) -> None:
         images[index]["image"][:] = example["image"]
@@ -146,6 +145,13 @@ def _write_pixels(
     path: pathlib.Path, source: Source, total: int, shapes: Sequence[Shape], name: str
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(path.parent).free
+    if total > free:
+        raise UserError(
+            f"data.cache = disk: the decoded images take {total / GIB:,.1f} GiB, "
+            f"{path.parent} has {free / GIB:,.1f} GiB left; none expected, or another "
+            "folder as XDG_CACHE_HOME"
+        )
     ends = np.cumsum([math.prod(shape) for shape in shapes]).tolist()
     lock = threading.Lock()
     # The file is written, not mapped: on a full disk, writing raises an error, while

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from jaxgan.data import transforms
+from jaxgan.data import memory, transforms
 from jaxgan.data.formats import embedded, folder, idx, npz, tfds
 from jaxgan.data.sources import (
     ArraySource,
@@ -78,17 +78,19 @@ def load(
     """
     if cache not in CACHES:
         raise unknown("data.cache", cache, CACHES)
+    memory.check_side(image_size, "data.image_size")
     load_parts = find_format(name, FORMATS)
     parts = load_parts(Request(name, dir, image_size, channels, labels))
-    train, heldout, shape, num_classes, dtype = parts
+    train, heldout, shape, num_classes, dtype, notes = parts
     if heldout is None:
         train, heldout = split_off_heldout(train, dir or name)
+    found = train, heldout
     if not isinstance(train, ArraySource):
         size = (len(train) + len(heldout)) * math.prod(shape)
         if cache == "memory" or (cache == "auto" and size <= MEMORY_LIMIT):
             train = read_into_memory(train, shape, dir or name)
             heldout = read_into_memory(heldout, shape, dir or name)
-    return Dataset(train, heldout, shape, num_classes, dtype)
+    return Dataset(train, heldout, shape, num_classes, dtype, notes, found)
 
 
 def find_format(name: str, formats: Mapping[str, T]) -> T:

@@ -1,8 +1,8 @@
-"""Digests of data sets, by which several processes check that theirs are the same."""
+"""Digests of data sets: the same for all processes of a run, and when it resumes."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from typing import Protocol, cast
+from typing import Protocol, TypedDict, cast
 
 import numpy as np
 
@@ -18,22 +18,43 @@ class StreamedSource(Source, Protocol):
         """Return facts that tell this set from others and do not depend on its path."""
 
 
-def fingerprint(data: Dataset | Pair) -> str:
-    """Return a digest, 64 hexadecimal digits, of the training and held-out parts.
+class PartFacts(TypedDict):
+    """What tells one part of a data set from others, as a checkpoint stores it."""
 
-    For a set in memory every byte counts. For a streamed folder, the names below the
-    folder and the sizes of all files count, so copies in different places have the same
-    digest. For streamed TFDS it is the name, the number of examples, and the first and
-    last image. The same set has different digests in memory and streamed.
+    count: int
+    digest: str  # 64 hexadecimal digits
+
+
+def fingerprint(data: Dataset | Pair) -> dict[str, PartFacts]:
+    """Return the number of examples and a digest of each part of a data set.
+
+    For a folder the names below it and the sizes of all files count, so that copies in
+    different places have the same digest. For TFDS it is the name, the number of
+    examples, and the first and last image. For any other set every byte counts. Where
+    decoded images are kept does not matter.
+
+    Returns:
+      the parts by name: 'train' and 'heldout', or 'train_a', 'train_b', 'heldout_a' and
+      'heldout_b'.
 
     Raises:
-      OSError, UserError: files have disappeared.
+      UserError: files have disappeared.
     """
     if isinstance(data, Pair):
-        parts = [data.train_a, data.train_b, data.heldout_a, data.heldout_b]
+        names: tuple[str, ...] = ("train_a", "train_b", "heldout_a", "heldout_b")
+        parts = data.found or (
+            data.train_a,
+            data.train_b,
+            data.heldout_a,
+            data.heldout_b,
+        )
     else:
-        parts = [data.train, data.heldout]
-    return _digest(Chained(parts), {})
+        names, parts = ("train", "heldout"), data.found or (data.train, data.heldout)
+    known: dict[int, str] = {}
+    return {
+        name: PartFacts(count=len(part), digest=_digest(part, known))
+        for name, part in zip(names, parts, strict=True)
+    }
 
 
 def _digest(source: Source, known: dict[int, str]) -> str:
@@ -51,18 +72,26 @@ def _digest(source: Source, known: dict[int, str]) -> str:
 
 
 def _facts(source: Source, known: dict[int, str]) -> Iterator[object]:
-    """Yield arrays, and objects with a telling `repr`, that cover all examples."""
-    yield type(source).__name__, len(source)
+    """Yield arrays, and objects with a telling `repr`, that cover all examples.
+
+    Checkpoints hold digests of them: with other facts, no run made before can go on.
+    """
+    yield len(source)
     if isinstance(source, ArraySource):
+        yield "array"
         yield source.images
         yield source.labels
     elif isinstance(source, PackedImages):
+        yield "packed"
         yield np.array(source.shapes)
         yield source.pixels
     elif isinstance(source, Subset):
+        yield "subset"
         yield np.asarray(source.indices)
         yield _digest(source.source, known)
     elif isinstance(source, Chained):
+        yield "chained"
         yield from (_digest(part, known) for part in source.parts)
     else:
+        yield "files"
         yield from cast(StreamedSource, source).identity_facts()

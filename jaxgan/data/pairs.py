@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from jaxgan.data import memory
 from jaxgan.data.cache import Shape, decode_into_cache
 from jaxgan.data.datasets import find_format
 from jaxgan.data.formats import day_night, folder, tfds
@@ -30,6 +31,8 @@ class Pair(NamedTuple):
       heldout_a, heldout_b: images that are never trained on, uint8 [*shape].
       truth: whether heldout_a[i] and heldout_b[i] show the same scene.
       shape: (h, w, c) of the crops that are trained on, h = w.
+      notes: lines about the files, such as those that were left out.
+      found: the four parts as they were found, if the others are decoded copies.
     """
 
     train_a: Source
@@ -38,6 +41,8 @@ class Pair(NamedTuple):
     heldout_b: Source
     truth: bool
     shape: tuple[int, int, int]
+    notes: tuple[str, ...] = ()
+    found: tuple[Source, ...] = ()
 
 
 class PairRequest(NamedTuple):
@@ -109,6 +114,8 @@ def _check(request: PairRequest) -> None:
             f"data.resize = {resize}: 0, or data.image_size = {image_size} or more, "
             "expected"
         )
+    memory.check_side(image_size, "data.image_size")
+    memory.check_side(resize, "data.resize")
 
 
 def _load_day_night(request: PairRequest) -> Pair:
@@ -122,7 +129,8 @@ def _load_day_night(request: PairRequest) -> Pair:
 def _load_folder(request: PairRequest) -> Pair:
     buckets.check_access(request.dir, "data.dir")
     buckets.check_access(request.dir_b, "data.dir_b")
-    return _from_files(folder.load_pair(request.dir, request.dir_b), request)
+    files, notes = folder.load_pair(request.dir, request.dir_b)
+    return _from_files(files, request)._replace(notes=tuple(notes))
 
 
 def _load_tfds(request: PairRequest) -> Pair:
@@ -143,9 +151,17 @@ def _from_files(files: Sequence[ImageFileSource], request: PairRequest) -> Pair:
     parts: Sequence[Source] = files
     if cache != "none":
         parts = _decode_files(files, cache, request.dir or request.name)
-    train_a, train_b, heldout_a, heldout_b = parts
     shape = size, size, channels
-    return Pair(train_a, train_b, heldout_a, heldout_b, truth=False, shape=shape)
+    train_a, train_b, heldout_a, heldout_b = parts
+    return Pair(
+        train_a,
+        train_b,
+        heldout_a,
+        heldout_b,
+        truth=False,
+        shape=shape,
+        found=tuple(files),
+    )
 
 
 def _find_channels(train: Sequence[ImageFileSource], cache: str) -> int:
@@ -173,8 +189,9 @@ def _cache_facts(files: Sequence[ImageFileSource]) -> Iterator[object]:
     for part in files:
         shape, size_rule, convert = part.image_format
         # This text is part of the name of the file on disk: files that exist already
-        # are found only as long as it stays the same.
-        yield f"Format(shape={shape}, sides={size_rule!r}, convert={convert})"
+        # are found only as long as it stays the same. 'upright' sets them apart from
+        # those of a time when the orientation tag was not followed.
+        yield f"Format(shape={shape}, sides={size_rule!r}, convert={convert}, upright)"
         yield from part.versions()
 
 

@@ -1,5 +1,6 @@
 """Sources of examples: random access to a set, in memory or read when asked for."""
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from jaxgan.data.memory import check_fits
 from jaxgan.errors import UserError
 
 Example = dict[str, Any]
@@ -38,6 +40,9 @@ class Dataset(NamedTuple):
       shape: shape of one example: (h, w, 1) or (h, w, 3) for images, (2,) for points.
       num_classes: labels are in [0, num_classes); 0 when no labels were asked for.
       dtype: uint8 for images in [0, 255], float32 for points.
+      notes: lines about the files, such as those that were left out.
+      found: the two parts as they were found, if `train` and `heldout` are decoded
+        copies of them.
     """
 
     train: Source
@@ -45,6 +50,8 @@ class Dataset(NamedTuple):
     shape: tuple[int, ...]
     num_classes: int
     dtype: np.dtype
+    notes: tuple[str, ...] = ()
+    found: tuple[Source, ...] = ()
 
 
 class Parts(NamedTuple):
@@ -52,7 +59,7 @@ class Parts(NamedTuple):
 
     Attributes:
       heldout: the format's own held-out examples; None if it has none.
-      train, shape, num_classes, dtype: as in `Dataset`.
+      train, shape, num_classes, dtype, notes: as in `Dataset`.
     """
 
     train: Source
@@ -60,6 +67,7 @@ class Parts(NamedTuple):
     shape: tuple[int, ...]
     num_classes: int
     dtype: np.dtype = np.dtype(np.uint8)
+    notes: tuple[str, ...] = ()
 
 
 class ArraySource:
@@ -178,6 +186,8 @@ def _select(source: Source, indices: np.ndarray) -> Source:
 
 def read_into_memory(source: Source, shape: tuple[int, ...], name: str) -> ArraySource:
     """Decode all uint8 images [*shape] of a source into one array; see `read_all`."""
+    total = len(source) * math.prod(shape)
+    check_fits(total, "data.cache = memory", "none expected")
     images = np.empty((len(source), *shape), np.uint8)
     labels = np.empty(len(source), np.int32)
 

@@ -1,5 +1,6 @@
 """Decoding, resizing, cropping and flipping of images, all to uint8 [h, w, c]."""
 
+import math
 import os
 from typing import BinaryIO
 
@@ -13,21 +14,21 @@ from jaxgan.data.image_formats import (
     choose_format,
     wrong_size,
 )
+from jaxgan.data.memory import check_fits
 from jaxgan.data.plan import DRAWS
 from jaxgan.errors import UserError
+from jaxgan.files import image_decoding
 
 
 def read_header(file: str | BinaryIO, name: str) -> Header:
-    """Read an image's size and colour without decoding it.
+    """Read an image's upright size and its colour without decoding it.
 
     Raises:
       UserError: the file is not an image; the message begins with `name`.
     """
-    try:
-        with Image.open(file) as image:
-            return Header(name, *image.size, _is_gray(image))
-    except Exception as error:  # PIL raises errors of many types
-        raise _unreadable(name, error) from error
+    with image_decoding.open_image(file, name) as image:
+        gray = image_decoding.is_gray(image)
+        return Header(name, *image_decoding.upright_size(image), gray)
 
 
 def decode(
@@ -35,21 +36,14 @@ def decode(
 ) -> np.ndarray:
     """Decode one image file to uint8 [h, w, c] of the format.
 
-    16-bit gray images are scaled by 255/65535. Of 16-bit colours PIL keeps the upper
-    eight bits, which differs from that by one level at most. Transparent images are
-    laid on white, and of several frames only the first is read. An orientation tag is
-    ignored, as in torchvision.
+    The pixels are those of `image_decoding.decode_8_bits`, as for `translate`.
 
     Raises:
-      UserError: the file is not an image, is cut short or damaged, or does not fit the
-        format; the message begins with `name`.
+      UserError: the file is not an image, is cut short or damaged, is too large, or
+        does not fit the format; the message begins with `name`.
     """
-    try:
-        with Image.open(file) as image:
-            image.load()
-            plain = _to_8_bits(image)
-    except Exception as error:  # PIL raises errors of many types
-        raise _unreadable(name, error) from error
+    with image_decoding.open_image(file, name) as image:
+        plain, _ = image_decoding.decode_8_bits(image)
     return image_to_format(plain, name, image_format)
 
 
@@ -137,32 +131,10 @@ def array_to_format(
     image_format = choose_format([header], image_size, channels)
     if image_format.shape == images.shape[1:]:
         return images
+    total = n * math.prod(image_format.shape)
+    check_fits(total, f"data.image_size = {image_size}", "a smaller one expected")
     converted = np.empty((n, *image_format.shape), np.uint8)
     for index, image in enumerate(images):
         plain = Image.fromarray(image[..., 0] if depth == 1 else image)
         converted[index] = image_to_format(plain, name, image_format)
     return converted
-
-
-def _is_gray(image: Image.Image) -> bool:
-    return image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode[:4] == "I;16"
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Convert an image of any mode to 8-bit gray or RGB."""
-    if image.mode == "F":
-        raise ValueError("floating-point pixels; 8 or 16 bits expected")
-    if image.mode[0] == "I":  # PIL's own conversion would clip at 255
-        pixels = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return Image.fromarray(((pixels + 128) // 257).astype(np.uint8))
-    mode = "L" if _is_gray(image) else "RGB"
-    if image.has_transparency_data:  # PIL would show the colours of transparent pixels
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert(mode)
-
-
-def _unreadable(name: str, error: Exception) -> UserError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return UserError(f"{name}: not a readable image ({reason})")

@@ -25,7 +25,7 @@ def describe(experiment: Experiment) -> str:
             name = jax.tree_util.keystr(path, simple=True, separator="/")
             lines.append(f"  {name:44} {x.shape!s:20} {x.size:>12,}")
     lines.append("")
-    lines.append(f"data: {feed.about}")
+    lines += [f"data: {line}" for line in feed.about]
     lines.append(f"steps: {experiment.num_steps(feed.plan):,}")
     lines.append(f"devices: {', '.join(map(str, devices))}")
     return "\n".join(lines)

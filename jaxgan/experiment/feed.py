@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxgan.data import PairPlan, Plan, Source
+from jaxgan.data.fingerprint import PartFacts
 from jaxgan.types import Batch, DomainImages, LatentInputs
 
 
@@ -20,8 +21,8 @@ class Feed(NamedTuple):
         heldout: the batch for `Gan.evaluate`.
         fixed: the inputs for `Gan.sample`.
         picture: what `Gan.sample` returned for `fixed` -> uint8 [h, w, 1 | 3].
-        about: the number and shape of the examples, in words.
-        fingerprint: () -> a digest of all examples, which processes compare.
+        about: lines about the examples: their number and shape, and what was left out.
+        fingerprint: () -> {part: its number of examples and their digest}.
     """
 
     shape: tuple[int, ...]
@@ -31,8 +32,8 @@ class Feed(NamedTuple):
     heldout: Batch | DomainImages
     fixed: LatentInputs | DomainImages
     picture: Callable[[dict[str, Any]], np.ndarray]
-    about: str
-    fingerprint: Callable[[], str]
+    about: list[str]
+    fingerprint: Callable[[], dict[str, PartFacts]]
 
 
 def stack_examples(source: Source, indices: np.ndarray) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 `translation_family` has the same functions for the other GANs.
 """
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -73,9 +74,12 @@ def feed(
         heldout=heldout,
         fixed=LatentInputs(classes_in_turn(num_classes, count)),
         picture=picture,
-        about=f"{len(dataset.train):,} training and {len(dataset.heldout):,} held-out "
-        f"examples of shape {dataset.shape}",
-        fingerprint=lambda: fingerprint(dataset),
+        about=[
+            f"{len(dataset.train):,} training and {len(dataset.heldout):,} held-out "
+            f"examples of shape {dataset.shape}",
+            *dataset.notes,
+        ],
+        fingerprint=functools.cache(lambda: fingerprint(dataset)),
     )
 
 

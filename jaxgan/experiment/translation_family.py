@@ -3,6 +3,7 @@
 `latent_family` has the same functions for the other GANs.
 """
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -66,9 +67,12 @@ def feed(values: Values, pair: Pair, process_index: int, process_count: int) -> 
         heldout=heldout_images(pair, values["eval.heldout_examples"]),
         fixed=fixed,
         picture=lambda drawn: pictures.translations(fixed, drawn),
-        about="{:,} and {:,} training, {:,} and {:,} held-out images of domains a and b"
-        ", of shape {}".format(*sizes, pair.shape),
-        fingerprint=lambda: fingerprint(pair),
+        about=[
+            "{:,} and {:,} training, {:,} and {:,} held-out images of domains a and b, "
+            "of shape {}".format(*sizes, pair.shape),
+            *pair.notes,
+        ],
+        fingerprint=functools.cache(lambda: fingerprint(pair)),
     )
 
 

@@ -135,6 +135,24 @@ def list_objects(folder: str) -> dict[str, tuple[int, str]]:
     }
 
 
+def list_names(folder: str) -> tuple[list[str], list[str]]:
+    """Return the names of the folders and of the objects directly in a gs:// folder.
+
+    Raises:
+      UserError: the folder cannot be listed.
+    """
+    try:
+        found = _file_system().ls(folder, detail=True)
+    except Exception as error:
+        raise _unreadable(folder, error) from error
+    folders: list[str] = []
+    objects: list[str] = []
+    for facts in found:
+        name = facts["name"].rstrip("/").rpartition("/")[2]
+        (folders if facts["type"] == "directory" else objects).append(name)
+    return folders, objects
+
+
 def read_object(path: str | os.PathLike) -> bytes:
     """Return the content of an object, read with one request.
 

@@ -7,21 +7,21 @@ need only numpy, and do not clash with an OpenCV that is already installed.
 
 import io
 import os
-import warnings
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from jaxgan.errors import UserError
+from jaxgan.files import image_decoding
 
 # Endings of the formats that `write` can write. A translation of an image in another
 # format becomes PNG, because writing JPEG or WebP again would lose more.
 WRITABLE_ENDINGS = (".bmp", ".png", ".tif", ".tiff")
 
-ORIENTATION, BITS_PER_SAMPLE = 274, 258  # tag numbers, of EXIF and of TIFF
+BITS_PER_SAMPLE = 258  # number of the TIFF tag
 # A value of TIFF's tag ExtraSamples (TIFF 6.0, section 18): the colours are already
 # multiplied by alpha.
 PREMULTIPLIED = 1
@@ -46,49 +46,27 @@ class Picture(NamedTuple):
 def read(path: Path) -> Picture:
     """Read an image file of any kind, turned upright as its orientation tag says.
 
-    (Training ignores that tag. A translation follows it, because people look at the
-    translation next to the image.) Palettes become RGB, one bit becomes eight,
-    transparent images are laid on white as in training, and of several frames only the
-    first is read.
+    Files of 8 bits are decoded exactly as for training, `image_decoding.decode_8_bits`.
 
     Raises:
-        UserError: the file is not an image, is damaged or cut short, or its pixels have
-            neither 8 nor 16 bits. The message names the file.
+        UserError: the file is not an image, is damaged or cut short, is too large, or
+            its pixels have neither 8 nor 16 bits. The message names the file.
     """
-    try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
-            notes = []
-            # The further frames of a JPEG (MPO) are previews of the first.
-            if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-                notes.append("the first frame of several is taken")
-            if _has_16_bits(image):
-                orientation = image.getexif().get(ORIENTATION, 1)
-                found, premultiplied = _read_16_bits(path, image.format)
-                pixels, opaque = _lay_on_white(
-                    turn_upright(found, orientation), premultiplied
-                )
-            else:
-                image.load()
-                pixels, opaque = _lay_on_white(
-                    _pixels_of_pil(ImageOps.exif_transpose(image), image.format)
-                )
-            if not opaque:
-                notes.append("transparent parts are laid on white")
-            # A profile of CMYK inks does not describe the RGB that they become.
-            profile = None if image.mode == "CMYK" else image.info.get("icc_profile")
-            return Picture(pixels, profile, tuple(notes))
-    except Exception as error:  # PIL raises a great many kinds
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path}: not a readable image ({reason})") from error
-
-
-def turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn and mirror pixels [h, w, c] as the EXIF orientation tag, 1 to 8, asks."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    rows = -1 if orientation in (3, 4, 7, 8) else 1
-    columns = -1 if orientation in (2, 3, 6, 7) else 1
-    return pixels[::rows, ::columns]
+    with image_decoding.open_image(path, str(path)) as image:
+        notes = []
+        # The further frames of a JPEG (MPO) are previews of the first.
+        if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+            notes.append("the first frame of several is taken")
+        if _has_16_bits(image):
+            pixels, opaque = _read_16_bits(path, image)
+        else:
+            plain, opaque = image_decoding.decode_8_bits(image)
+            pixels = np.asarray(plain).reshape(plain.height, plain.width, -1)
+        if not opaque:
+            notes.append("transparent parts are laid on white")
+        # A profile of CMYK inks does not describe the RGB that they become.
+        profile = None if image.mode == "CMYK" else image.info.get("icc_profile")
+        return Picture(pixels, profile, tuple(notes))
 
 
 def with_channels(picture: Picture, channels: int) -> Picture:
@@ -182,7 +160,10 @@ def _insert_profile(png: bytes, profile: bytes | None) -> bytes:
 
 
 def _has_16_bits(image: Image.Image) -> bool:
-    """Return whether a file has 16 bits per channel that PIL would not keep."""
+    """Return whether a file has more than 8 bits per channel."""
+    if image.mode[0] == "I":
+        return True
+    # Colours of 16 bits, which PIL would cut down to 8.
     if image.format == "TIFF":
         return 16 in image.tag_v2.get(BITS_PER_SAMPLE, ())  # type: ignore[attr-defined]
     tiles = image.tile  # type: ignore[attr-defined]
@@ -193,19 +174,33 @@ def _has_16_bits(image: Image.Image) -> bool:
     return arguments == ("RGB", 65535)
 
 
-def _read_16_bits(path: Path, file_format: str | None) -> tuple[np.ndarray, bool]:
-    """Read a 16-bit file as uint16 [h, w, 1 | 2 | 3 | 4].
+def _read_16_bits(path: Path, image: Image.Image) -> tuple[np.ndarray, bool]:
+    """Return uint16 [h, w, 1 | 3], upright and laid on white.
+
+    The second value says whether all pixels were opaque.
+    """
+    tag = image_decoding.orientation(image)  # PIL forgets it when it decodes a TIFF
+    premultiplied = False
+    if image.format == "PNG":
+        import imagecodecs
+
+        pixels = imagecodecs.png_decode(path.read_bytes())
+    elif image.format == "TIFF":
+        pixels, premultiplied = _read_16_bit_tiff(path)
+    elif image.mode[0] == "I" and image.format in ("PPM", "JPEG2000"):
+        pixels = np.asarray(image).astype(np.uint16)
+    else:
+        raise ValueError("16-bit colour is taken as PNG or TIFF")
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    return _lay_on_white(image_decoding.turn_upright(pixels, tag), premultiplied)
+
+
+def _read_16_bit_tiff(path: Path) -> tuple[np.ndarray, bool]:
+    """Read a 16-bit TIFF file as uint16 [h, w, 1 | 2 | 3 | 4], as it is stored.
 
     Two and four channels include alpha. The second value returned says whether the
     colours are already multiplied by alpha.
     """
-    if file_format == "PNG":
-        import imagecodecs
-
-        pixels = imagecodecs.png_decode(path.read_bytes())
-        return pixels.reshape(*pixels.shape[:2], -1), False
-    if file_format != "TIFF":
-        raise ValueError("16-bit colour is taken as PNG or TIFF")
     import tifffile
 
     with tifffile.TiffFile(path) as file:
@@ -224,21 +219,6 @@ def _read_16_bits(path: Path, file_format: str | None) -> tuple[np.ndarray, bool
     if extra and not extra[0]:  # a channel of unspecified meaning is not alpha
         pixels = pixels[..., :colours]
     return pixels, extra[:1] == (PREMULTIPLIED,)
-
-
-def _pixels_of_pil(image: Image.Image, file_format: str | None) -> np.ndarray:
-    """Return PIL's image as [h, w, 1 | 2 | 3 | 4]; two and four include alpha."""
-    pixels = np.asarray(image)
-    if image.mode == "I" and file_format == "PPM":
-        return pixels.astype(np.uint16)[..., None]
-    if image.mode[0] in "IF":
-        raise ValueError(f"pixels of type {pixels.dtype}; 8 or 16 bits expected")
-    gray = image.mode in ("1", "L", "LA", "La")
-    mode = "L" if gray else "RGB"
-    if image.has_transparency_data:
-        mode = "LA" if gray else "RGBA"
-    pixels = np.asarray(image.convert(mode))
-    return pixels.reshape(*pixels.shape[:2], -1)
 
 
 def _lay_on_white(

@@ -1,50 +1,13 @@
-"""Folders of image files: which files are images, and how translations are named."""
+"""Translations of a folder of images: which files they are, and how they are named."""
 
 import itertools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from jaxgan.errors import UserError
+from jaxgan.files import image_search
 from jaxgan.files.image_files import WRITABLE_ENDINGS
-
-# Files with other endings are not taken for images; upper and lower case are the same.
-IMAGE_ENDINGS = (
-    ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff",
-    ".webp",
-)  # fmt: skip
-
-
-def has_image_ending(name: str) -> bool:
-    """Return whether a file's name ends like an image's."""
-    return name.lower().endswith(IMAGE_ENDINGS)
-
-
-def walk_files(
-    root: Path,
-    enter: Callable[[Path], bool] = lambda folder: True,
-    onerror: Callable[[OSError], None] | None = None,
-) -> Iterator[Path]:
-    """Yield all files in a folder and its subfolders, without the hidden ones.
-
-    Files and folders whose name begins with a dot are hidden. Links to folders are
-    followed. The order of the files is that of the file system.
-
-    Args:
-        root: the folder.
-        enter: called for each subfolder, those of one folder in the order of their
-            names; subfolders for which it returns False are left out.
-        onerror: called when a folder cannot be listed; without it, such a folder counts
-            as empty.
-    """
-    for folder, subfolders, names in os.walk(root, onerror=onerror, followlinks=True):
-        subfolders[:] = [
-            name
-            for name in sorted(subfolders)
-            if name[0] != "." and enter(Path(folder, name))
-        ]
-        yield from (Path(folder, name) for name in names if name[0] != ".")
+from jaxgan.files.skipped_files import UNREADABLE, describe_skipped
 
 
 def translation_files(
@@ -53,8 +16,7 @@ def translation_files(
     """Return {image file: file of its translation}, sorted by the image's path.
 
     Hidden files and folders are left out, and so is the output folder if it lies inside
-    the input folder. Files whose names do not end like an image's are left out as well,
-    and `say` is called with their number.
+    the input folder. `say` is called with the numbers of what is left out, and why.
 
     Args:
         given: an image file; or a folder, searched with all its subfolders, whose
@@ -63,8 +25,9 @@ def translation_files(
         say: prints a line for the user.
 
     Raises:
-        UserError: `given` does not exist or has no images, `output` is a file, or a
-            translation would overwrite an input image or have the path of a folder.
+        UserError: `given` does not exist or has no images, a subfolder cannot be read,
+            `output` is a file, or a translation would overwrite an input image or have
+            the path of a folder.
     """
     if not given.exists():
         raise UserError(f"--input = {given}: no such file or folder")
@@ -125,32 +88,19 @@ def _ignore_case(path: Path) -> str:
 
 def _find_images(root: Path, output: Path, say: Callable[[str], None]) -> list[Path]:
     """Return the images in a folder and its subfolders, without the output folder."""
-    visited = {output, root.resolve()}
-
-    def enter(folder: Path) -> bool:
-        place = folder.resolve()
-        if place in visited:  # a link may lead back to a folder above it
-            return False
-        visited.add(place)
-        return True
-
-    images: list[Path] = []
-    others: list[Path] = []
-    for path in walk_files(root, enter, _raise):
-        (images if has_image_ending(path.name) else others).append(path)
-    if not images:
+    found = image_search.search_images(
+        str(root), leave_out=str(output), repeat_files=True
+    )
+    skipped = describe_skipped(found.skipped)
+    if UNREADABLE in found.skipped:
+        # Images of the user's would be missing from the output.
+        raise UserError(f"--input = {root}: {skipped}")
+    if not found.names:
+        endings = ", ".join(image_search.IMAGE_ENDINGS)
         raise UserError(
-            f"--input = {root}: no images there ({', '.join(IMAGE_ENDINGS)} looked for)"
+            f"--input = {root}: no images there ({endings} looked for)"
+            f"{skipped and '; skipped: '}{skipped}"
         )
-    if others:
-        kinds = sorted({path.suffix.lower() or path.name for path in others})
-        more = ", ..." if len(kinds) > 5 else ""
-        say(
-            f"{len(others)} files passed over that are not named like images "
-            f"({', '.join(kinds[:5])}{more})"
-        )
-    return sorted(images)
-
-
-def _raise(error: OSError) -> NoReturn:
-    raise error
+    if skipped:
+        say(f"skipped: {skipped}")
+    return [root / name for name in found.names]

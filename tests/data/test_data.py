@@ -497,7 +497,7 @@ def test_streaming_gives_the_same_bytes_as_memory(images_folder, start, k):
     streamed = data.load("folder", **options, cache="none")
     assert isinstance(memory.train, data.ArraySource)
     assert not isinstance(streamed.train, data.ArraySource)
-    assert memory[2:] == streamed[2:]
+    assert memory[2:5] == streamed[2:5]
     plan = Plan(36, 4, seed=1, n_critic=5)
     pairs = zip(
         data.batches(memory.train, plan, calls(start, start + 12, k)),

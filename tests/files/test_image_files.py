@@ -7,7 +7,7 @@ import tifffile
 from PIL import Image, ImageCms, ImageOps
 
 from jaxgan.errors import UserError
-from jaxgan.files import image_files
+from jaxgan.files import image_decoding, image_files
 from jaxgan.files.image_files import Picture
 
 RNG = np.random.default_rng(0)
@@ -179,20 +179,20 @@ def test_palettes_bits_and_frames(tmp_path):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_pixels_are_turned_upright(orientation, tmp_path):
     exif = Image.Exif()
-    exif[image_files.ORIENTATION] = orientation
+    exif[image_decoding.ORIENTATION] = orientation
     shallow, deep = noise(SHALLOW, 3), noise(DEEP, 3)
     Image.fromarray(shallow).save(tmp_path / "a.png", exif=exif)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "a.png")))
     found = image_files.read(tmp_path / "a.png").pixels
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(
-        image_files.turn_upright(shallow, orientation), expected
+        image_decoding.turn_upright(shallow, orientation), expected
     )
-    tag = (image_files.ORIENTATION, "H", 1, orientation, True)
+    tag = (image_decoding.ORIENTATION, "H", 1, orientation, True)
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, deep, photometric="rgb", extratags=[tag])
     found = image_files.read(path).pixels
-    np.testing.assert_array_equal(found, image_files.turn_upright(deep, orientation))
+    np.testing.assert_array_equal(found, image_decoding.turn_upright(deep, orientation))
     tifffile.imwrite(path, shallow, photometric="rgb", extratags=[tag])
     np.testing.assert_array_equal(image_files.read(path).pixels, expected)
 

@@ -301,7 +301,10 @@ def test_folders_are_searched_but_for_the_output(tmp_path):
         ("x/out.png", "x/out.png"),
         ("x/y/c.tif", "x/y/c.tif"),
     ]
-    assert lines == ["2 files passed over that are not named like images (.txt, none)"]
+    assert lines == [
+        "skipped: 2 not named like images (no ending 1, .txt 1); 1 found already by "
+        "another path (x/loop); 2 hidden or made by the system (.hidden, .hidden.png)"
+    ]
 
 
 def test_no_input_is_overwritten(tmp_path):

@@ -12,6 +12,7 @@ from jaxgan.data import transforms
 from jaxgan.data.cache import PackedImages, pack_images
 from jaxgan.data.formats.embedded import sklearn_datasets
 from jaxgan.data.image_formats import ImageFormat, pair_formats
+from jaxgan.data.memory import check_fits
 from jaxgan.errors import UserError
 
 # Each photograph, 427 x 640 pixels, is cut into square tiles of this side.
@@ -85,11 +86,15 @@ def parts(resize: int, image_size: int, channels: int) -> list[PackedImages]:
       resize, image_size, channels: as in pairs.load_pair.
 
     Raises:
-      UserError: gray images are asked for, or images larger than the tiles, or
-        scikit-learn is not installed.
+      UserError: gray images are asked for, or images larger than the tiles, or more
+        than fit into memory, or scikit-learn is not installed.
     """
     if channels == 1:
         raise UserError("data.channels = 1: day_night is made of colour images")
+    count = sum(map(len, itertools.chain(*LAYOUT)))
+    # While tiles are graded, their intensities are numbers of 8 bytes.
+    num_bytes = count * 3 * 8 * (resize or TILE) ** 2
+    check_fits(num_bytes, f"data.resize = {resize}", "a smaller one expected")
     train, cut = pair_formats(resize, image_size, 3, convert=False)
     heldout = _tiles_in_format("h", cut)
     images = (

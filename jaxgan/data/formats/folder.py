@@ -1,35 +1,17 @@
 """Folders of image files, with optional subfolders for splits and classes."""
 
-import os
-import pathlib
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from jaxgan.data import transforms
+from jaxgan.data.folder_layout import Folders, find_domains, find_folders
 from jaxgan.data.image_formats import Header, ImageFormat, choose_format, sample_headers
 from jaxgan.data.sources import Example, Parts, file_versions, split_indices
 from jaxgan.errors import UserError
-from jaxgan.files import buckets
-from jaxgan.files.image_folders import IMAGE_ENDINGS, has_image_ending, walk_files
-
-# The first of these that exists next to `train` is the held-out part.
-HELDOUT_FOLDERS = ("test", "val", "valid", "validation")
-
-
-class ImagePaths(NamedTuple):
-    """The image files of a folder.
-
-    Attributes:
-      folder: the folder.
-      paths: the paths of the files, sorted.
-      objects: for gs://, {path: (size in bytes, generation)}; empty for a local folder.
-    """
-
-    folder: str
-    paths: list[str]
-    objects: dict[str, tuple[int, str]]
+from jaxgan.files import buckets, image_search
+from jaxgan.files.image_search import FoundImages
+from jaxgan.files.skipped_files import describe_skipped
 
 
 class FolderSource:
@@ -40,34 +22,34 @@ class FolderSource:
 
     image_format: ImageFormat
 
-    def __init__(self, images: ImagePaths, labels: list[int] | None = None):
-        self.images, self.paths = images, images.paths
-        self.labels = labels or [0] * len(images.paths)
+    def __init__(self, images: FoundImages, labels: list[int] | None = None):
+        self.images, self.names = images, images.names
+        self.labels = labels or [0] * len(images.names)
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.names)
 
     def read_header(self, index: int) -> Header:
         """Return the size and colour of an image without decoding it."""
-        path = self.paths[index]
+        path = self.images.path(self.names[index])
         return transforms.read_header(buckets.path_or_content(path), path)
 
     def versions(self) -> Iterator[tuple]:
         """Yield for each file its path, size and time of change or generation."""
-        objects = self.images.objects
-        if not objects:
-            return file_versions(self.paths)
-        return ((path, *objects[path]) for path in self.paths)
+        images, paths = self.images, map(self.images.path, self.names)
+        if not images.generations:
+            return file_versions(paths)
+        return (
+            (path, images.sizes[name], images.generations[name])
+            for path, name in zip(paths, self.names, strict=True)
+        )
 
     def identity_facts(self) -> Iterator[tuple]:
         """Yield each file's path relative to the folder, and its size in bytes."""
-        folder, _, objects = self.images
-        for path in self.paths:
-            size = objects[path][0] if objects else os.path.getsize(path)
-            yield os.path.relpath(path, folder), size
+        return ((name, self.images.sizes[name]) for name in self.names)
 
     def __getitem__(self, index: int) -> Example:
-        path = self.paths[index]
+        path = self.images.path(self.names[index])
         image = transforms.decode(
             buckets.path_or_content(path), path, self.image_format
         )
@@ -78,9 +60,8 @@ def load(folder: str, *, image_size: int, channels: int, labels: bool) -> Parts:
     """Find the images in a folder and all its subfolders, sorted by path.
 
     A subfolder `train` is the training part, if there is one, and the first of
-    HELDOUT_FOLDERS that exists is the held-out part. Files and folders whose names
-    begin with a dot are left out, and so are files whose names do not end like an
-    image's.
+    `folder_layout.HELDOUT_FOLDERS` that exists is the held-out part. `image_search`
+    says what counts as an image, and `Parts.notes` what was left out.
 
     Args:
       folder: the folder, local or gs://.
@@ -93,22 +74,27 @@ def load(folder: str, *, image_size: int, channels: int, labels: bool) -> Parts:
       UserError: the folder does not exist or has no images, an image lies outside the
         folders of classes, or one of the files whose headers are read is not an image.
     """
-    root, heldout_root = _find_parts(folder)
-    images = _find_images(root)
-    classes = _find_classes(root, images.paths) if labels else []
-    train = FolderSource(images, _class_numbers(root, images.paths, classes))
+    folders, notes = find_folders(folder, "dir")
+    found = _find_images(folders)
+    images = found[0]
+    classes = _find_classes(images) if labels else []
+    train = FolderSource(images, _class_numbers(images, classes))
     headers = sample_headers(train)
     train.image_format = choose_format(headers, image_size, channels)
     heldout = None
-    if heldout_root is not None:
-        images = _find_images(heldout_root)
-        numbers = _class_numbers(heldout_root, images.paths, classes)
-        heldout = FolderSource(images, numbers)
+    if len(found) == 2:
+        heldout = FolderSource(found[1], _class_numbers(found[1], classes))
         heldout.image_format = train.image_format
-    return Parts(train, heldout, train.image_format.shape, len(classes))
+    return Parts(
+        train,
+        heldout,
+        train.image_format.shape,
+        len(classes),
+        notes=(*notes, *_skipped_notes(found)),
+    )
 
 
-def load_pair(folder: str, folder_b: str) -> list[FolderSource]:
+def load_pair(folder: str, folder_b: str) -> tuple[list[FolderSource], Sequence[str]]:
     """Find the images of two domains, in all subfolders, sorted by path.
 
     Args:
@@ -118,109 +104,101 @@ def load_pair(folder: str, folder_b: str) -> list[FolderSource]:
       folder_b: '', or the folder of domain b, laid out as for `load`.
 
     Returns:
-      the training images of a and of b, and the held-out images of a and of b. Their
-      `image_format` is still to be set.
+      the training images of a and of b, and the held-out images of a and of b, whose
+      `image_format` is still to be set; and lines about what was left out.
 
     Raises:
       UserError: a folder is missing, has no images, or has only one image where some
         have to be held out.
     """
     if folder_b:
-        roots = [_find_parts(folder, "dir"), _find_parts(folder_b, "dir_b")]
+        domain_a, notes_a = find_folders(folder, "dir")
+        domain_b, notes_b = find_folders(folder_b, "dir_b")
+        domains, notes = [domain_a, domain_b], notes_a + notes_b
     else:
-        root = _existing_folder(folder, "dir")
-        roots = [(root / f"train{x}", root / f"test{x}") for x in "AB"]
-        for train, _ in roots:
-            if not train.is_dir():
-                found = sorted(path.name for path in root.iterdir() if path.is_dir())
-                raise UserError(
-                    f"data.dir = {folder}: no folder {train.name} there; found "
-                    f"{', '.join(found[:8]) or 'none'}; trainA, trainB, testA and "
-                    "testB expected, or two folders as data.dir and data.dir_b"
-                )
-    (train_a, heldout_a), (train_b, heldout_b) = (_find_domain(*each) for each in roots)
-    return [train_a, train_b, heldout_a, heldout_b]
+        domains, notes = find_domains(folder)
+    found_a = _find_images(domains[0])
+    train_a, heldout_a = _split_domain(found_a)
+    found_b = _find_images(domains[1])
+    train_b, heldout_b = _split_domain(found_b)
+    notes = [*notes, *_skipped_notes([*found_a, *found_b])]
+    return [train_a, train_b, heldout_a, heldout_b], notes
 
 
-def _find_domain(
-    train: pathlib.Path, heldout: pathlib.Path | None
-) -> tuple[FolderSource, FolderSource]:
+def _find_images(folders: Folders) -> list[FoundImages]:
+    """Return the training images and, if they have a folder, the held-out images.
+
+    An image that is reached from both folders is a training image only.
+    """
+    try:
+        found = [image_search.search_images(folders.train)]
+        if folders.heldout:
+            places = set(found[0].places.values())
+            heldout = image_search.search_images(
+                folders.heldout, training_places=places
+            )
+            found.append(heldout)
+    except OSError as error:
+        raise UserError(
+            f"data.dir = {error.filename}: cannot be read ({error.strerror})"
+        ) from error
+    for images in found:
+        if not images.names:
+            endings = ", ".join(image_search.IMAGE_ENDINGS)
+            skipped = describe_skipped(images.skipped)
+            raise UserError(
+                f"data.dir = {images.folder}: no images there ({endings} looked for)"
+                f"{skipped and '; skipped: '}{skipped}"
+            )
+    return found
+
+
+def _skipped_notes(found: Iterable[FoundImages]) -> list[str]:
+    skipped: dict[str, list[str]] = {}
+    for images in found:
+        for reason, names in images.skipped.items():
+            skipped.setdefault(reason, []).extend(map(images.path, names))
+    text = describe_skipped(skipped)
+    return [f"skipped: {text}"] if text else []
+
+
+def _split_domain(found: list[FoundImages]) -> tuple[FolderSource, FolderSource]:
     """Return a domain's training images and held-out images."""
-    images = _find_images(train)
-    if heldout is not None and heldout.is_dir():
-        return FolderSource(images), FolderSource(_find_images(heldout))
-    parts = split_indices(len(images.paths), f"data.dir = {train}")
+    if len(found) == 2:
+        return FolderSource(found[0]), FolderSource(found[1])
+    (images,) = found
+    parts = split_indices(len(images.names), f"data.dir = {images.folder}")
     first, second = (
-        FolderSource(images._replace(paths=[images.paths[index] for index in part]))
+        FolderSource(images._replace(names=[images.names[index] for index in part]))
         for part in parts
     )
     return first, second
 
 
-def _existing_folder(folder: str, field: str) -> pathlib.Path:
-    path = buckets.to_path(folder)
-    if not path.is_dir():
-        raise UserError(f"data.{field} = {folder}: no such folder")
-    return path
+def _class_name(images: FoundImages, name: str) -> str:
+    folder, slash, _ = name.partition("/")
+    if not slash:
+        raise UserError(
+            f"{images.path(name)}: labels need each image in a subfolder, its class"
+        )
+    return folder
 
 
-def _find_parts(
-    folder: str, field: str = "dir"
-) -> tuple[pathlib.Path, pathlib.Path | None]:
-    """Return the folders of the training images and of the held-out ones, if any."""
-    root = _existing_folder(folder, field)
-    if not (root / "train").is_dir():
-        return root, None
-    parts = (root / name for name in HELDOUT_FOLDERS)
-    return root / "train", next((part for part in parts if part.is_dir()), None)
+def _find_classes(images: FoundImages) -> list[str]:
+    return sorted({_class_name(images, name) for name in images.names})
 
 
-def _find_images(root: pathlib.Path) -> ImagePaths:
-    remote = buckets.is_remote(root)
-    objects = buckets.list_objects(str(root)) if remote else {}
-    paths = _remote_images(root, objects) if remote else _local_images(root)
-    if not paths:
-        endings = ", ".join(IMAGE_ENDINGS)
-        raise UserError(f"data.dir = {root}: no images there ({endings} looked for)")
-    return ImagePaths(str(root), paths, objects)
-
-
-def _remote_images(root: pathlib.Path, paths: Iterable[str]) -> list[str]:
-    start = len(f"{root}/")
-    # Sorted by their parts, as pathlib sorts local paths, and not as strings.
-    relative_paths = sorted(path[start:].split("/") for path in paths)
-    return [
-        f"{root}/{'/'.join(parts)}"
-        for parts in relative_paths
-        if all(part[:1] != "." for part in parts) and has_image_ending(parts[-1])
-    ]
-
-
-def _local_images(root: pathlib.Path) -> list[str]:
-    images = sorted(path for path in walk_files(root) if has_image_ending(path.name))
-    return [str(path) for path in images]
-
-
-def _class_name(root: pathlib.Path, path: str) -> str:
-    parts = buckets.to_path(path).relative_to(root).parts
-    if len(parts) == 1:
-        raise UserError(f"{path}: labels need each image in a subfolder, its class")
-    return parts[0]
-
-
-def _find_classes(root: pathlib.Path, paths: list[str]) -> list[str]:
-    return sorted({_class_name(root, path) for path in paths})
-
-
-def _class_numbers(
-    root: pathlib.Path, paths: list[str], classes: list[str]
-) -> list[int]:
+def _class_numbers(images: FoundImages, classes: list[str]) -> list[int]:
     """Return the index in `classes` of each image's class; all 0 without classes."""
     if not classes:
-        return [0] * len(paths)
+        return [0] * len(images.names)
     number = {name: index for index, name in enumerate(classes)}
-    names = [_class_name(root, path) for path in paths]
-    for name, path in zip(names, paths, strict=True):
-        if name not in number:
-            raise UserError(f"{path}: class {name} is not among those to train on")
-    return [number[name] for name in names]
+    numbers = []
+    for name in images.names:
+        label = _class_name(images, name)
+        if label not in number:
+            raise UserError(
+                f"{images.path(name)}: class {label} is not among those to train on"
+            )
+        numbers.append(number[label])
+    return numbers
