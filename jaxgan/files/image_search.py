@@ -13,6 +13,7 @@ from jaxgan.files.skipped_files import (
     HIDDEN,
     IN_TRAINING,
     NO_FILE,
+    OF_RUN,
     OTHER_ENDING,
     REPEATED,
     UNREADABLE,
@@ -31,6 +32,8 @@ SYSTEM_NAMES = (
     "__macosx", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin",
     "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini",
 )  # fmt: skip
+# What lies in the folder of a run, whose pictures are not to be trained on.
+RUN_NAMES = {"config.json", "checkpoints"}
 
 
 class FoundImages(NamedTuple):
@@ -77,7 +80,8 @@ def search_images(
     """Find the image files in a folder and all its subfolders.
 
     Links are followed, but each folder is searched once, and a folder that contains
-    `folder` is not searched at all. What is hidden is left out (`is_hidden`).
+    `folder` is not searched at all. What is hidden is left out (`is_hidden`), and so
+    are local folders of runs.
 
     Args:
         folder: local or gs://.
@@ -172,6 +176,9 @@ class _Search:
                 if real == self.real:
                     raise
                 self._skip(UNREADABLE, f"{name}: {error.strerror}")
+                continue
+            if name and {entry.name for entry in entries} >= RUN_NAMES:
+                self._skip(OF_RUN, name)
                 continue
             prefix = f"{name}/" if name else ""
             folders = []

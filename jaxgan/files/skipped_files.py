@@ -10,8 +10,9 @@ OTHER_ENDING = "not named like images"
 REPEATED = "found already by another path"
 IN_TRAINING = "among the training images"
 NO_FILE = "broken link or no regular file"
+OF_RUN = "folder of a run"
 HIDDEN = "hidden or made by the system"
-REASONS = (UNREADABLE, OTHER_ENDING, REPEATED, IN_TRAINING, NO_FILE, HIDDEN)
+REASONS = (UNREADABLE, OTHER_ENDING, REPEATED, IN_TRAINING, NO_FILE, OF_RUN, HIDDEN)
 EXAMPLES_SHOWN = 3
 
 

@@ -129,6 +129,18 @@ def test_folders_have_the_same_order_and_labels(bucket, photographs, cache):
     assert fingerprint(found) == fingerprint(expected)
 
 
+def test_parts_in_capitals_and_what_is_not_used(bucket, tmp_path):
+    for name in ("Train/0.png", "Train/1.png", "TEST/0.png", "other/0.png", "1.png"):
+        save(tmp_path / name, random_images(6, 6, 3))
+    cloud.upload(tmp_path, f"{bucket}/capitals")
+    found = data.load("folder", dir=f"{bucket}/capitals")
+    assert_same(found, data.load("folder", dir=str(tmp_path)))
+    assert (len(found.train), len(found.heldout)) == (2, 1)
+    assert found.notes == (f"not used in {bucket}/capitals: other, 1 image",)
+    cloud.upload(tmp_path / "TEST", f"{bucket}/capitals/test")
+    assert "has the folders TEST and test" in message(dir=f"{bucket}/capitals")
+
+
 def test_a_set_that_is_streamed(bucket, tmp_path):
     for index in range(60):  # more than a page of a listing
         save(tmp_path / "set" / f"{index}.png", random_images(6, 6, 3))

@@ -118,6 +118,17 @@ def test_what_is_no_image_is_told(tmp_path):
     assert found.skipped[NO_FILE] == ["pipe.png", "broken.png", "loop.png"]
 
 
+def test_the_pictures_of_a_run_are_no_data(tmp_path):
+    """By default, a run's folder is below the current one, which may hold the data."""
+    make(tmp_path, "0.png", "runs/x/samples/1.png", "runs/x/config.json")
+    assert search_images(str(tmp_path)).names == ["0.png", "runs/x/samples/1.png"]
+    make(tmp_path, "runs/x/checkpoints/1/x")
+    found = search_images(str(tmp_path))
+    assert found.names == ["0.png"]
+    assert describe_skipped(found.skipped) == "1 folder of a run (runs/x)"
+    assert search_images(str(tmp_path / "runs" / "x")).names == ["samples/1.png"]
+
+
 def test_control_characters_are_escaped():
     text = describe_skipped({REPEATED: ["a\x1b[31m\n.png", "b\udcff.png", "ö.png"]})
     assert (

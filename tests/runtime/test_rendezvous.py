@@ -15,7 +15,7 @@ import pytest
 from jaxgan.errors import UserError
 from jaxgan.runtime import processes, rendezvous
 from jaxgan.runtime.processes import ProcessSpec
-from jaxgan.workdir import startup
+from jaxgan.workdir import changed_data, startup
 
 
 @pytest.fixture
@@ -352,6 +352,32 @@ def test_other_data(address):
         )
     )
     assert_all_say(errors, "process 1", "data.dir = digits: other examples")
+
+
+def test_data_that_has_changed_since_the_checkpoint(address, tmp_path, monkeypatch):
+    """Process 0, which sees the checkpoint, decides for all."""
+
+    def loop(directory):
+        assert directory.parent.name == "0"
+        facts = {"train": {"count": 5, "digest": "x"}}
+        return 10, {"data": facts}
+
+    monkeypatch.setattr(changed_data, "_newest_loop", loop)
+    feed = SimpleNamespace(
+        shape=(2,), num_classes=0, plan=None,
+        fingerprint=lambda: {"train": {"count": 4, "digest": "y"}},
+    )  # fmt: skip
+    experiment = SimpleNamespace(data_dir="photos", num_steps=lambda plan: 20)
+    links = connected(address)
+
+    def check(link, allow):
+        workdir = tmp_path / str(link.index)
+        return changed_data.check_unchanged_data(workdir, feed, experiment, allow, link)
+
+    allowed = in_threads(*(lambda link=link: check(link, True) for link in links))
+    assert [len(lines) for lines in allowed] == [1, 0]  # only process 0 prints
+    errors = in_threads(*(lambda link=link: check(link, False) for link in links))
+    assert_all_say(errors, "data.dir = photos: ", "4 training examples, 5 before")
 
 
 def test_another_state(address):
