@@ -36,7 +36,9 @@ def _list_folder(given: str, field: str) -> _Listing:
     path = buckets.to_path(given)
     try:
         if not path.is_dir():
-            raise UserError(f"data.{field} = {given}: no such folder")
+            is_file = path.exists()
+            fault = "is a file; must be a folder" if is_file else "no such folder"
+            raise UserError(f"data.{field} = {given}: {fault}")
         if buckets.is_remote(given):
             subfolders, files = buckets.list_names(str(path))
         else:
@@ -93,7 +95,7 @@ def find_folders(given: str, field: str) -> tuple[Folders, list[str]]:
     notes = [
         f"the images of {folder}/{name} are trained on, as no folder train is beside it"
         for name in listing.subfolders
-        if name.lower() in HELDOUT_FOLDERS
+        if name.lower() in (*HELDOUT_FOLDERS, "testa", "testb")
     ]
     return Folders(folder, ""), notes
 

@@ -36,14 +36,20 @@ def decode(
 ) -> np.ndarray:
     """Decode one image file to uint8 [h, w, c] of the format.
 
-    The pixels are those of `image_decoding.decode_8_bits`, as for `translate`.
+    The pixels are those of `image_decoding.decode_8_bits`, as for `translate`. Only a
+    JPEG of more than `image_decoding.DRAFT_PIXELS` pixels is decoded smaller if it is
+    to be resized.
 
     Raises:
       UserError: the file is not an image, is cut short or damaged, is too large, or
         does not fit the format; the message begins with `name`.
     """
+    height, width, _ = image_format.shape
+    resizes = image_format.size_rule in ("shorter", "stretch")
     with image_decoding.open_image(file, name) as image:
-        plain, _ = image_decoding.decode_8_bits(image)
+        plain, _ = image_decoding.decode_8_bits(
+            image, max(height, width) if resizes else 0
+        )
     return image_to_format(plain, name, image_format)
 
 

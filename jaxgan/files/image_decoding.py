@@ -21,6 +21,10 @@ FORMATS = (
 # largest sensors of today have 200 million. PIL's own limits, a warning at 89 million
 # and an error at 179 million, would call their photographs an attack.
 MOST_PIXELS = 2**28
+# A larger JPEG is decoded at a reduced size if it is to be resized: a stream has up to
+# 16 images in work, which would take gigabytes. It is PIL's own limit, so that ordinary
+# photographs keep their bytes.
+DRAFT_PIXELS = 89_478_485
 if Image.MAX_IMAGE_PIXELS is not None:
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, MOST_PIXELS)
 
@@ -126,13 +130,20 @@ def turn_upright(pixels: np.ndarray, tag: int) -> np.ndarray:
     return pixels[::rows, ::columns]
 
 
-def decode_8_bits(image: Image.Image) -> tuple[Image.Image, bool]:
+def decode_8_bits(image: Image.Image, resized_to: int = 0) -> tuple[Image.Image, bool]:
     """Decode an open image to PIL's mode L or RGB, upright and without transparency.
 
     Palettes become RGB and one bit becomes eight. 16-bit gray images are scaled by
     255/65535. Of 16-bit colours PIL keeps the upper eight bits, which differs from that
     by one level at most. Transparent images are laid on white, and of several frames
     only the first is read. Colour profiles are not followed.
+
+    Args:
+        image: as `open_image` yields it.
+        resized_to: the height and width to which at least one side of the image will be
+            resized, the other to no less; 0 if it keeps its size. A JPEG of more than
+            DRAFT_PIXELS pixels may be returned smaller, with sides of at least four
+            times this number.
 
     Returns:
         the image, and whether all its pixels were opaque.
@@ -141,6 +152,9 @@ def decode_8_bits(image: Image.Image) -> tuple[Image.Image, bool]:
         Exception: of many types, for a file that is damaged.
         ValueError: the pixels are floating-point numbers.
     """
+    if resized_to and image.width * image.height > DRAFT_PIXELS:
+        # Only JPEG can: it averages blocks of 2x2, 4x4 or 8x8 pixels.
+        image.draft(None, (4 * resized_to, 4 * resized_to))  # type: ignore[attr-defined]
     image.load()
     tag = orientation(image)
     plain, opaque = _to_8_bits(image)

@@ -78,12 +78,13 @@ def test_what_is_not_used_is_said(tmp_path):
 
 
 def test_a_test_folder_without_a_train_folder_is_said(tmp_path):
-    save_all(tmp_path, images=8, Test=2)
+    save_all(tmp_path, trainA=8, Test=1, testA=1)
     loaded = data.load("folder", dir=str(tmp_path))
     assert sizes(loaded) == (9, 1)
-    assert loaded.notes == (
-        f"the images of {tmp_path}/Test are trained on, as no folder train is beside "
-        "it",
+    assert loaded.notes == tuple(
+        f"the images of {tmp_path}/{name} are trained on, as no folder train is beside "
+        "it"
+        for name in ("Test", "testA")
     )
 
 
@@ -150,6 +151,9 @@ def test_folders_that_cannot_be_read(tmp_path, monkeypatch):
             data.load("folder", dir=str(tmp_path))
         assert str(caught.value).startswith(f"data.dir = {tmp_path}")
         assert str(caught.value).endswith("cannot be read (Permission denied)")
+    file = tmp_path / "train" / "0.png"
+    with pytest.raises(UserError, match=r"0.png: is a file; must be a folder"):
+        data.load("folder", dir=str(file))
     with pytest.raises(UserError, match=r"cannot be read \(File name too long\)"):
         data.load("folder", dir="x" * 5000)
 

@@ -164,6 +164,37 @@ def test_photographs_above_pillows_limit_are_decoded(tmp_path, monkeypatch):
     assert image_files.read(path).pixels.shape == (250, 400, 3)
 
 
+@pytest.mark.parametrize("rule", ["shorter", "stretch", "same"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_huge_jpeg_is_decoded_smaller_before_it_is_resized(
+    rule, orientation, tmp_path, monkeypatch
+):
+    path = tmp_path / "0.jpg"
+    big = image("RGB").resize((1600, 1200), Image.Resampling.BICUBIC)
+    big.save(path, quality=95, exif=exif(orientation))
+    loaded = []
+    load = image_decoding._to_8_bits
+    monkeypatch.setattr(
+        image_decoding,
+        "_to_8_bits",
+        lambda image: loaded.append(image.size) or load(image),
+    )
+    side = 1200 if rule == "same" else 40
+    shape = (1600, 1200, 3) if orientation == 6 else (1200, 1600, 3)
+    wanted = ImageFormat(shape if rule == "same" else (side, side, 3), rule, True)
+    exact = transforms.decode(path, "it", wanted)
+    monkeypatch.setattr(image_decoding, "DRAFT_PIXELS", 1600 * 1200)
+    assert (transforms.decode(path, "it", wanted) == exact).all()  # not above the limit
+    monkeypatch.setattr(image_decoding, "DRAFT_PIXELS", 1600 * 1200 - 1)
+    found = transforms.decode(path, "it", wanted)
+    assert loaded[:2] == [(1600, 1200)] * 2
+    assert loaded[2] == ((1600, 1200) if rule == "same" else (400, 300))
+    difference = np.abs(found.astype(int) - exact)
+    assert difference.max() <= (0 if rule == "same" else 3)
+    assert difference.mean() < 0.5
+    assert image_files.read(path).pixels.shape == shape  # whole for a translation
+
+
 @pytest.mark.parametrize("pillows", [20_000, 100_000])
 def test_a_bomb_is_refused_by_its_size_alone(pillows, tmp_path, monkeypatch):
     """Whichever limit comes first, PIL's, where it raises an error, or our own."""
