@@ -12,6 +12,7 @@ from jaxgan.errors import UserError
 from jaxgan.runtime.processes import Link
 from jaxgan.workdir import changed_data, checkpoint_files
 from jaxgan.workdir.changed_data import check_unchanged_data, facts_to_store
+from jaxgan.workdir.checksums import write_checksums
 
 
 def facts(**counts):
@@ -126,6 +127,25 @@ def test_the_newest_checkpoint_that_can_be_read_decides(stored, tmp_path):
     stored[40] = [1]
     assert check(tmp_path, feed()) == []
     assert "8 training examples, 9 before" in refusal(tmp_path, feed(train=(8, "")))
+
+
+def test_damaged_numbers_of_the_loop_decide_nothing(stored, tmp_path):
+    stored[10] = facts_to_store(feed())
+    stored[20] = stored[10] | {"shape": [8, 8, 7]}
+    folder = tmp_path / "checkpoints" / "20"
+    (folder / "loop").mkdir(parents=True)
+    (folder / "loop" / "metadata").write_text("[8, 8, 1]")
+    # A checkpoint that was not finished has no checksums yet.
+    assert "shape [8, 8, 1], [8, 8, 7] before" in refusal(tmp_path, feed())
+    write_checksums(folder)
+    assert "shape [8, 8, 1], [8, 8, 7] before" in refusal(tmp_path, feed())
+    (folder / "loop" / "metadata").write_text("[8, 8, 7]")
+    assert check(tmp_path, feed()) == []
+    (folder / "checksums.json").write_text("[]")
+    assert check(tmp_path, feed()) == []
+    for data in (5, [1], {"train": 5}, {"train": {}}, {"train": {"count": "x"}}):
+        stored[10] = facts_to_store(feed()) | {"data": data}
+        assert check(tmp_path, feed(train=(8, ""))) == []
 
 
 def test_a_finished_run_needs_no_data(stored, tmp_path):
