@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jax
 import pytest
-from helpers import COMPILE_FLAGS
+from helpers import COMPILE_FLAGS, use_plain_convolutions
 from jaxtyping import install_import_hook
 
 TESTS = Path(__file__).parent
@@ -40,6 +40,7 @@ LONGEST_FIRST = (
     "models/test_models.py",
     "gans/test_own_gans.py",
     "test_cli.py",
+    "gans/test_authors_cyclegan.py",
     "gans/test_cyclegan.py",
     "data/test_toy.py",
     "test_train_cloud.py",
@@ -72,8 +73,5 @@ def float64_compiled_quickly():
 
 @pytest.fixture
 def plain_convolutions(monkeypatch):
-    """Use one XLA convolution for each, as on a GPU: programs that compile faster.
-
-    On a CPU the models divide some of them (jaxgan/models/convolutions/strided.py).
-    """
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    """Use one XLA convolution for each, which compiles faster."""
+    use_plain_convolutions(monkeypatch)

@@ -313,7 +313,9 @@ def recorded(monkeypatch):
 
 
 CASES = [
-    ("lsgan", 0.5, "instance"),
+    # By the default suite, the authors' own numbers check this one
+    # (test_authors_cyclegan.py).
+    pytest.param("lsgan", 0.5, "instance", marks=pytest.mark.slow),
     ("lsgan", 0.0, "instance"),
     ("vanilla", 0.5, "instance"),
     ("vanilla", 0.0, "instance"),
