@@ -185,12 +185,13 @@ def build(config: Mapping[str, Any] | ConfigDict) -> Experiment:
     Raises:
         UserError: lists every field that is missing or has a wrong value.
     """
-    fields = variants.flatten(config)
-    values = checks.check_fields(fields)
+    given = variants.flatten(config)
+    values = checks.check_fields(given)
+    fields = {name: values[name] for name in given}
     return Experiment(
         values=values,
         fields=fields,
-        config_json=json.dumps(variants.to_dict(config), indent=2) + "\n",
+        config_json=json.dumps(variants.nest(fields, config), indent=2) + "\n",
         gan_name=values["gan.name"],
         family=gans.find_gan(values["gan.name"]).family,
         data_name=values["data.name"],
