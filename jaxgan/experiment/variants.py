@@ -1,6 +1,7 @@
 """Variants of a config file, and a config's fields by name."""
 
 import ast
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ from ml_collections.config_dict import RequiredValueError
 from jaxgan.errors import UserError, printable, unknown
 from jaxgan.experiment.schema import FIELDS
 
+# What ast.literal_eval raises.
+LITERAL_ERRORS = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError)
 # Short keys of a variant string, as in `toy,name=swissroll`.
 SHORT_KEYS = {"name": "data.name", "dir": "data.dir", "size": "data.image_size"}
 
@@ -61,7 +64,7 @@ def set_field(config: ConfigDict, field: str, text: str) -> None:
     kind = rule.kind if rule else type(fields[field])
     try:
         value = parse_text(text, kind)
-    except (ValueError, KeyError, SyntaxError, MemoryError, RecursionError) as error:
+    except (*LITERAL_ERRORS, KeyError) as error:
         words = rule.words if rule else f"of the type {kind.__name__}"
         raise UserError(f"{field} = {printable(text)}: must be {words}") from error
     with config.unlocked(), config.ignore_type():
@@ -72,16 +75,20 @@ def parse_text(text: str, kind: type) -> Any:
     """Return the value of a type that a text stands for: '(64, 64)' is a list.
 
     Raises:
-        ValueError, KeyError, SyntaxError, MemoryError, RecursionError: it stands for
-            none.
+        KeyError, or one of LITERAL_ERRORS: it stands for none.
     """
     if kind is bool:
         return {"true": True, "false": False}[text.lower()]
     if kind is list:
-        value = ast.literal_eval(text.strip())
+        value = _parse_literal(text)
         # '64' and '(64)' are numbers, and mean a tuple of one.
         return value if isinstance(value, tuple | list) else (value,)
-    return kind(text) if kind in (int, float, str) else ast.literal_eval(text.strip())
+    return kind(text) if kind in (int, float, str) else _parse_literal(text)
+
+
+def _parse_literal(text: str) -> Any:
+    with warnings.catch_warnings(action="ignore"):  # of text that is odd Python
+        return ast.literal_eval(text.strip())
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
