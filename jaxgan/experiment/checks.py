@@ -60,9 +60,14 @@ def find_wrong_names(
         yield f"{name}: missing"
     for name, value in fields.items():
         if name not in rules:
-            start, dot, last = name.rpartition(".")
-            valid = [n for n in section(rules, start) if "." not in n]
-            hint = nearest(last, valid) if dot and valid else nearest(name, rules)
+            start, _, last = name.rpartition(".")
+            fields_there = [n for n in section(rules, start) if "." not in n]
+            sections = {n.rpartition(".")[0] for n in rules}
+            hint = (
+                nearest(last, fields_there)
+                if fields_there
+                else nearest(start or last, sections)
+            )
             yield f"{printable(name)} = {printable(value)}: unknown; {hint}"
 
 

@@ -70,12 +70,13 @@ def estimate(
         "batches": share * family.example_bytes(values, shape),
         "largest layer": micro_batch * elements * element_bytes,
     }
-    if _has_own_memory(devices[0]):
+    local = _local_devices(devices)
+    if _has_own_memory(local[0]):
         return parts
-    local = sum(d.process_index == jax.process_index() for d in devices)
-    parts = {part: local * count for part, count in parts.items()}
+    copies = dict.fromkeys(parts, len(local))
     for part in ("networks and optimizers", "image pools"):
-        parts[part] += parts[part] // local
+        copies[part] += 1
+    parts = {part: copies[part] * count for part, count in parts.items()}
     return parts | {"decoded images": family.data_bytes(values, shape)}
 
 
@@ -83,7 +84,7 @@ def check(
     experiment: Experiment, parts: Mapping[str, int], devices: Sequence[jax.Device]
 ) -> None:
     """Raise UserError if what `estimate` returned is more than the memory there is."""
-    device = next(d for d in devices if d.process_index == jax.process_index())
+    device = _local_devices(devices)[0]
     limit, where = machine_memory(), "this machine"
     if _has_own_memory(device):
         limit, where = device.memory_stats()["bytes_limit"], str(device)
@@ -121,6 +122,10 @@ def advice(experiment: Experiment) -> str:
         f"{values['data.image_size']}, or a larger train.accumulate_steps = "
         f"{experiment.accumulate_steps}, takes less"
     )
+
+
+def _local_devices(devices: Sequence[jax.Device]) -> list[jax.Device]:
+    return [d for d in devices if d.process_index == jax.process_index()]
 
 
 def _has_own_memory(device: jax.Device) -> bool:

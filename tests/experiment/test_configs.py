@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan import cli
+from jaxgan import cli, rules
 from jaxgan.errors import UserError
 from jaxgan.experiment import build, stored
+from jaxgan.experiment.schema import FIELDS
 from jaxgan.experiment.variants import flatten
 from jaxgan.types import LatentInputs
 
@@ -501,6 +502,121 @@ def test_options_of_a_penalty_that_is_not_chosen_may_be_missing():
     with config.unlocked():
         del config.gan["penalty_noise_variance"]
     assert build(config).values["gan.penalty_noise_variance"] == 10.0
+
+
+def with_value(name, field, value):
+    """Return a recipe's config as a dictionary, which takes any value anywhere."""
+    config = level = get(name).to_dict()
+    *sections, last = field.split(".")
+    for section in sections:
+        level = level.setdefault(section, {})
+    level[last] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("train.foo", "train.foo = 5: unknown; valid: accumulate_steps, "),
+        ("train.seeds", "train.seeds = 5: unknown; valid: accumulate_steps, "),
+        (
+            "optimizer.critic.lr",
+            "valid: b1, b2, decay_steps, learning_rate, name; near",
+        ),
+        ("optimizer.critics.b1", "valid: critic, data, eval, gan, generator, optim"),
+        ("foo", "foo = 5: unknown; valid: critic, data, eval, gan, generator, optim"),
+        ("a.b.c", "a.b.c = 5: unknown; valid: critic, data, eval"),
+        ("gan.pool_size", "gan.pool_size = 5: unknown; valid: "),
+        ("gan.penalty_target", "gan.penalty_target = 5: unknown; valid: "),
+    ],
+)
+def test_unknown_fields_are_refused_with_the_nearest_name(field, message):
+    config = with_value("wgan", field, 5)
+    with pytest.raises(UserError) as error:
+        build(config)
+    assert message in str(error.value)
+    nearest = {"train.seeds": "seed", "optimizer.critic.lr": "learning_rate"}
+    assert str(error.value).endswith(f"nearest: {nearest.get(field, '')}") == (
+        field in nearest
+    )
+
+
+# Kinds of values: what is taken in which form, and what is refused.
+TAKEN = [
+    ("optimizer.critic.learning_rate", np.float64(1e-4), 1e-4),
+    ("optimizer.critic.learning_rate", np.array(1e-4), 1e-4),
+    ("optimizer.critic.learning_rate", 1, 1.0),
+    ("optimizer.critic.b2", 0.9999999, 0.9999999),
+    ("gan.latent_size", np.int64(32), 32),
+    ("gan.conditional", np.bool_(True), True),
+    ("data.dir", Path("a/b"), "a/b"),
+    ("generator.hidden", (np.int32(8), 4), [8, 4]),
+    ("generator.hidden", [], []),
+    ("data.name", np.str_("digits"), "digits"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "expected"), TAKEN)
+def test_values_are_taken_in_their_one_form(field, value, expected):
+    config = with_value("wgan_gp", field, value)
+    found = build(config)
+    for values in (found.values, found.fields, flatten(json.loads(found.config_json))):
+        assert values[field] == expected
+        assert type(values[field]) is type(expected)
+
+
+REFUSED = [
+    ("optimizer.critic.learning_rate", "1e-4", "from 1e-12 to 10,000, not a str"),
+    ("optimizer.critic.learning_rate", float("inf"), "a number from 1e-12 to 10,000"),
+    ("optimizer.critic.learning_rate", True, "not a bool"),
+    ("optimizer.critic.learning_rate", 10**400, "a number from 1e-12 to 10,000"),
+    ("optimizer.critic.b2", 0.9999999999, "a number from 0 to 0.9999999"),
+    ("optimizer.critic.b2", np.longdouble(0.5), "not a longdouble"),
+    ("optimizer.critic.decay_steps", 10**12, "from 0 to 2,000,000,000"),
+    ("gan.penalty_weight", 1e38, "a number from 0 to 1,000,000"),
+    ("gan.penalty_target", 1e-300, "a number from 1e-06 to 1,000,000"),
+    ("gan.drift_weight", float("inf"), "a number from 0 to 1,000,000"),
+    ("gan.latent_size", 32.0, "from 1 to 1,000,000, not a float"),
+    ("gan.latent_size", None, "not None"),
+    ("gan.latent", ["normal"], "must be one of normal, uniform, not a list"),
+    ("data.channels", True, "1, 3, or 0 for as many as the data has, not a bool"),
+    ("data.dir", "a\0b", "data.dir = a\\x00b: must be a path"),
+    ("data.dir", 5, "must be a path, not an int"),
+    ("generator.hidden", (8, 0), "a tuple of at most 100 widths"),
+    ("generator.hidden", [8] * 101, "a tuple of at most 100 widths"),
+    ("generator.hidden", 8, "not an int"),
+    ("gan.name", None, "gan.name = None: must be text, not None"),
+    ("train", 5, "train = 5: unknown"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "message"), REFUSED)
+def test_values_of_other_kinds_are_refused(field, value, message):
+    config = with_value("wgan_gp", field, value)
+    with pytest.raises(UserError) as error:
+        build(config)
+    assert message in str(error.value)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("config", [[], 5, None, "wgan"])
+def test_what_is_no_config_is_refused(config):
+    with pytest.raises(UserError, match="not a config; must have sections"):
+        build(config)
+
+
+def test_a_decay_is_below_1_in_float32():
+    most = rules.DECAY.words.rpartition(" ")[2]
+    assert rules.DECAY.problem(float(most)) is None
+    assert np.float32(1) - np.float32(most) > 0
+
+
+def test_every_number_has_a_range_and_every_field_a_type():
+    for field in FIELDS:
+        assert field.rule.kind is not object, field.name
+        if field.rule.kind in (int, float):
+            for value in (float("inf"), float("-inf"), float("nan"), 10**20, -(10**20)):
+                assert field.rule.problem(value), field.name
 
 
 def test_a_field_that_an_optimizer_has_not_is_refused():
