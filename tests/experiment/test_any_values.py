@@ -118,7 +118,7 @@ def test_any_config_is_built_or_refused(config):
 
 
 @pytest.mark.slow
-@quickly(20_000)
+@quickly(5000)
 @given(configs())
 def test_many_configs_are_built_or_refused(config):
     check_built(config)
@@ -155,7 +155,7 @@ def test_any_text_of_a_variant_or_flag_is_parsed_or_refused(recipe, variant, arg
 
 
 @pytest.mark.slow
-@quickly(5000)
+@quickly(1500)
 @given(st.sampled_from(RECIPES), VARIANTS, st.lists(ARGUMENTS, max_size=3))
 def test_many_texts_are_parsed_or_refused(recipe, variant, arguments):
     check_parsed(recipe, variant, arguments)
@@ -212,7 +212,7 @@ def test_sizes_that_pass_the_preflight_make_a_step(drawn):
 
 
 @pytest.mark.slow
-@quickly(150)
+@quickly(60)
 @given(sizes())
 def test_many_sizes_that_pass_the_preflight_make_a_step(drawn):
     check_sizes(*drawn)
