@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from jaxgan.data.memory import format_bytes, machine_memory
+from jaxgan.data.memory import total_memory
 from jaxgan.errors import UserError
 from jaxgan.experiment.experiment import FAMILIES, Experiment
 
@@ -85,7 +85,7 @@ def check(
 ) -> None:
     """Raise UserError if what `estimate` returned is more than the memory there is."""
     device = _local_devices(devices)[0]
-    limit, where = machine_memory(), "this machine"
+    limit, where = total_memory(), "this machine"
     if _has_own_memory(device):
         limit, where = device.memory_stats()["bytes_limit"], str(device)
     needed = sum(parts.values())
@@ -122,6 +122,15 @@ def advice(experiment: Experiment) -> str:
         f"{values['data.image_size']}, or a larger train.accumulate_steps = "
         f"{experiment.accumulate_steps}, takes less"
     )
+
+
+def format_bytes(count: float) -> str:
+    """Return a number of bytes in words: '512 bytes', '3.1 MiB', '98.3 GiB'."""
+    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
+        if count < 1024:
+            return f"{count:.4g} {unit}"
+        count /= 1024
+    return f"{count:.4g} PiB"
 
 
 def _local_devices(devices: Sequence[jax.Device]) -> list[jax.Device]:

@@ -6,6 +6,7 @@ from this table.
 
 from jaxgan import data, optim, pixels
 from jaxgan.data.datasets import FORMATS
+from jaxgan.data.memory import LARGEST_SIDE
 from jaxgan.data.pairs import PAIR_FORMATS
 from jaxgan.gans import GANS
 from jaxgan.losses import ADVERSARIAL
@@ -38,7 +39,7 @@ from jaxgan.rules import (
 LATENT, TRANSLATION = "GANs that draw from latents", "GANs that translate images"
 NORMS = Choice(("instance", "batch", "layer", "none"))
 INITIALIZERS = Choice((*mlp.INITIALIZERS, *image_layers.INITIALIZERS))
-SIDE, COUNT = whole(0, 65_536), whole(1, 1_000_000)
+SIDE, COUNT = whole(0, LARGEST_SIDE), whole(1, 1_000_000)
 
 
 def network_fields(player: str) -> list[Field]:
