@@ -141,7 +141,7 @@ STEPS_FROM_1 = whole(1, MOST_STEPS)
 WEIGHT = number(0, 1_000_000)
 # Numbers that something is divided by, or bounds.
 POSITIVE = number(1e-6, 1_000_000)
-LEARNING_RATE = number(1e-12, 10_000)
+LEARNING_RATE = number(1e-30, 10_000)
 # Decays of moving averages. The nearest float32 is still below 1: a decay that rounds
 # to 1 keeps the first value for ever, and Adam then divides 0 by 0.
 DECAY = number(0, 0.9999999)

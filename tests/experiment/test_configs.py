@@ -363,7 +363,7 @@ WRONG = {
     "gan.penalty_weight": (float("nan"), "must be a number from 0 to 1,000,000"),
     "gan.penalty_target": (0.0, "must be a number from 1e-06 to"),
     "gan.ema_decay": (1.0, "must be a number from 0 to 0.9999999"),
-    "optimizer.critic.learning_rate": (-1e-4, "must be a number from 1e-12 to 10,000"),
+    "optimizer.critic.learning_rate": (-1e-4, "must be a number from 1e-30 to 10,000"),
     "optimizer.generator.name": ("adamw", "nearest: adam"),
     "data.channels": (2, "must be 1, 3, or 0"),
     "data.value_range": ("uni", "nearest: unit"),
@@ -566,10 +566,10 @@ def test_values_are_taken_in_their_one_form(field, value, expected):
 
 
 REFUSED = [
-    ("optimizer.critic.learning_rate", "1e-4", "from 1e-12 to 10,000, not a str"),
-    ("optimizer.critic.learning_rate", float("inf"), "a number from 1e-12 to 10,000"),
+    ("optimizer.critic.learning_rate", "1e-4", "from 1e-30 to 10,000, not a str"),
+    ("optimizer.critic.learning_rate", float("inf"), "a number from 1e-30 to 10,000"),
     ("optimizer.critic.learning_rate", True, "not a bool"),
-    ("optimizer.critic.learning_rate", 10**400, "a number from 1e-12 to 10,000"),
+    ("optimizer.critic.learning_rate", 10**400, "a number from 1e-30 to 10,000"),
     ("optimizer.critic.b2", 0.9999999999, "a number from 0 to 0.9999999"),
     ("optimizer.critic.b2", np.longdouble(0.5), "not a longdouble"),
     ("optimizer.critic.decay_steps", 10**12, "from 0 to 2,000,000,000"),
