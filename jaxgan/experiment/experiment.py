@@ -197,8 +197,11 @@ def build(config: Mapping[str, Any] | ConfigDict) -> Experiment:
     Raises:
         UserError: lists every field that is missing or has a wrong value.
     """
-    given = variants.flatten(config)
-    values = checks.check_fields(given)
+    try:
+        given = variants.flatten(config)
+        values = checks.check_fields(given)
+    except RecursionError as error:
+        raise UserError("the config contains itself") from error
     fields = {name: values[name] for name in given}
     return Experiment(
         values=values,

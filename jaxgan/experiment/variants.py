@@ -2,11 +2,11 @@
 
 import ast
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
-from ml_collections.config_dict import RequiredValueError
+from ml_collections.config_dict import FieldReference, RequiredValueError
 
 from jaxgan.errors import UserError, printable, unknown
 from jaxgan.experiment.schema import FIELDS
@@ -94,8 +94,10 @@ def _parse_literal(text: str) -> Any:
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     """Return {'section.field': value}; tuples become lists, as in JSON.
 
+    A placeholder that is not filled in has the value None.
+
     Raises:
-        UserError: it is no config, or a required value is missing.
+        UserError: it is no config.
     """
     if not isinstance(config, Mapping | ConfigDict):
         raise UserError(f"{printable(config)}: not a config; must have sections")
@@ -108,28 +110,28 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _items(config: Mapping[str, Any] | ConfigDict) -> Iterable[tuple[Any, Any]]:
-    try:
-        return config.items()
-    except RequiredValueError as error:
-        raise UserError("a required value of the config is not set") from error
-
-
-def nest(fields: Mapping[str, Any], like: Any) -> dict[str, Any]:
+def nest(fields: Mapping[str, Any], like: Any, prefix: str = "") -> dict[str, Any]:
     """Return `{'section.field': value}` as nested dictionaries, in the order of `like`.
 
     Args:
         fields: as `flatten(like)` has them.
         like: a config.
+        prefix: begins the names of the fields of `like`.
     """
-    nested = like.to_dict() if isinstance(like, ConfigDict) else like
+    return {
+        key: nest(fields, value, f"{prefix}{key}.")
+        if isinstance(value, Mapping | ConfigDict)
+        else fields[f"{prefix}{key}"]
+        for key, value in _items(like)
+    }
 
-    def copy(level: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-        return {
-            key: copy(value, f"{prefix}{key}.")
-            if isinstance(value, Mapping)
-            else fields[f"{prefix}{key}"]
-            for key, value in level.items()
-        }
 
-    return copy(nested, "")
+def _items(config: Mapping[str, Any] | ConfigDict) -> Iterator[tuple[Any, Any]]:
+    if not isinstance(config, ConfigDict):
+        yield from config.items()
+        return
+    for key, value in config.items(preserve_field_references=True):
+        try:
+            yield key, value.get() if isinstance(value, FieldReference) else value
+        except RequiredValueError:
+            yield key, None

@@ -605,6 +605,30 @@ def test_what_is_no_config_is_refused(config):
         build(config)
 
 
+def test_a_config_that_contains_itself_is_refused():
+    endless: list = []
+    endless.append(endless)
+    with pytest.raises(UserError, match=r"^the config contains itself$"):
+        build(with_value("wgan", "data.dir", endless))
+
+
+def test_a_placeholder_is_filled_in_by_a_flag(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text(
+        "from configs.wgan import get_config as base\n"
+        "from ml_collections import config_dict\n"
+        "def get_config(variant=''):\n"
+        "    config = base(variant)\n"
+        "    config.train.seed = config_dict.required_placeholder(int)\n"
+        "    return config\n"
+    )
+    with pytest.raises(UserError, match=r"^train\.seed = None: must be a whole number"):
+        build(cli.parse_config([f"--config={path}"])[0])
+    config, *_ = cli.parse_config([f"--config={path}", "--config.train.seed=3"])
+    assert build(config).seed == 3
+    assert '"seed": 3' in build(config).config_json
+
+
 def test_a_decay_is_below_1_in_float32():
     most = rules.DECAY.words.rpartition(" ")[2]
     assert rules.DECAY.problem(float(most)) is None
