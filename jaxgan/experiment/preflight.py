@@ -65,14 +65,14 @@ def check_shapes(
             output, layers[player] = _follow_shapes(module, arguments)
         except Exception as error:  # JAX and Flax raise errors of many types
             reason = printable(f"{type(error).__name__}: {error}")
-            text = f"cannot take examples of shape {shape} ({reason})"
+            text = f"cannot take {_describe(shape)} ({reason})"
             raise UserError(_network_error(experiment, player, text)) from error
         if player == "generator" and output[1:] != shape:
             text = f"makes {output[1:]}, must make {shape}"
             raise UserError(_network_error(experiment, player, text))
         if math.prod(output) == 0:
-            text = f"has no output for examples of shape {shape}; must have larger ones"
-            text += ", or fewer layers"
+            text = f"has no output for {_describe(shape)}; must have larger ones, or "
+            text += "fewer layers"
             raise UserError(_network_error(experiment, player, text))
     return layers
 
@@ -103,6 +103,11 @@ def _follow_shapes(
     outputs, variables = jax.eval_shape(run, *arguments)
     made = jax.tree.leaves(variables["intermediates"])
     return jax.tree.leaves(outputs)[0].shape, [x.size // 2 for x in made]
+
+
+def _describe(shape: tuple[int, ...]) -> str:
+    # Without the channels, which may not be known yet.
+    return f"{shape[0]}x{shape[1]} images" if len(shape) == 3 else f"points {shape}"
 
 
 def _network_error(experiment: Experiment, player: str, text: str) -> str:
