@@ -32,7 +32,6 @@ from jaxgan.rules import (
     WIDTHS,
     Choice,
     Field,
-    number,
     whole,
 )
 
@@ -268,7 +267,7 @@ FIELDS: tuple[Field, ...] = (
         "devices in all processes; 0 = as many as divide the batch", resume=True,
     ),
     Field(
-        "parallel.wait_seconds", number(1, 10_000_000),
+        "parallel.wait_seconds", whole(1, 10_000_000),
         "seconds to wait for the other processes",
         resume=True, default=300,
     ),
