@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from absl import flags, logging
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
-from jaxgan.errors import UserError, unknown
+from jaxgan.errors import UserError, printable
 from jaxgan.experiment import Experiment, build
 from jaxgan.experiment.describe import help_lines
-from jaxgan.experiment.variants import flatten
+from jaxgan.experiment.variants import flatten, set_field
 from jaxgan.files import storage
+from jaxgan.rules import describe_type
 from jaxgan.train import TrainingFailed
 from jaxgan.workdir.checkpoint_manager import SaveFailed, is_full
 
@@ -175,27 +176,40 @@ def load_config(path: str, variant: str) -> ConfigDict:
     if not Path(path).is_file():
         raise UserError(f"--config = {path}: no such file")
     try:
-        config = runpy.run_path(path)["get_config"](variant)
+        get_config = runpy.run_path(path).get("get_config")
+        if get_config is None:
+            raise UserError(
+                f"--config = {path}: defines no get_config; it needs a function "
+                "get_config(variant) that returns a ConfigDict"
+            )
+        config = get_config(variant)
     except UserError:
         raise
-    except Exception as error:  # whatever the user's file raises
+    except (Exception, SystemExit) as error:  # whatever the user's file raises
         kind = type(error).__name__
-        raise UserError(f"--config = {path}: {kind}: {error}") from error
+        raise UserError(f"--config = {path}: {kind}: {printable(error)}") from error
     if not isinstance(config, ConfigDict):
-        raise UserError(f"--config = {path}: get_config must return a ConfigDict")
+        raise UserError(
+            f"--config = {path}: get_config must return a ConfigDict, not "
+            f"{describe_type(config)}"
+        )
     return config
 
 
 def override(config: ConfigDict, overrides: list[str]) -> ConfigDict:
-    """Return the config with `--config.FIELD=VALUE` applied; raises UserError."""
-    fields = flatten(config)
+    """Return the config with `--config.FIELD=VALUE` applied; raises UserError.
+
+    The last of several values counts. `--config.FIELD` alone sets True, and
+    `--noconfig.FIELD` sets False.
+    """
     for argument in overrides:
-        name = argument.lstrip("-").partition("=")[0].removeprefix("no")
-        field = name.removeprefix("config.")
-        if field not in fields:
-            raise unknown("config field", field, fields)
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_dict(
-        "config", config, flag_values=values, sys_argv=["jaxgan", *overrides]
-    )
-    return parse_flags(values, overrides).config
+        name, equals, text = argument.lstrip("-").partition("=")
+        field = name.removeprefix("no").removeprefix("config.")
+        if not equals:
+            if not isinstance(flatten(config).get(field, True), bool):
+                raise UserError(f"--config.{field}: needs a value: --{name}=VALUE")
+            text = "false" if name.startswith("no") else "true"
+        elif name.startswith("no"):
+            raise UserError(f"--{name} = {printable(text)}: takes no value")
+        set_field(config, field, text)
+    return config

@@ -12,13 +12,45 @@ class UserError(Exception):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """Return 'valid: a, b, c; nearest: b' for a name that is none of `valid`."""
+    """Return 'valid: a, b, c; nearest: b' for a name that is none of `valid`.
+
+    Without a similar name there is no 'nearest'. Capitals do not matter.
+    """
     names = sorted(valid)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-    hint = f"; nearest: {close[0]}" if close else ""
+    hint = f"; nearest: {near}" if (near := _most_similar(name, names)) else ""
     return f"valid: {', '.join(names)}{hint}"
+
+
+def _most_similar(name: str, names: list[str]) -> str | None:
+    """Return the name that is spelled most like `name`, or has its initials."""
+    name = name[:100].lower()
+    lowered = {each.lower(): each for each in reversed(names)}
+    initials = {"".join(w[:1] for w in n.split("_")): n for n in reversed(lowered)}
+    if close := difflib.get_close_matches(name, lowered, n=1, cutoff=0.4):
+        return lowered[close[0]]
+    return lowered[initials[name]] if name in initials else None
 
 
 def unknown(field: str, name: object, valid: Iterable[str]) -> UserError:
     """Return the error for `field = name` where `name` is none of `valid`."""
-    return UserError(f"{field} = {name}: unknown; {nearest(str(name), valid)}")
+    text = printable(name)
+    return UserError(f"{field} = {text}: unknown; {nearest(text, valid)}")
+
+
+def printable(value: object, longest: int = 200) -> str:
+    """Return the text of a value from outside, for a message to the user.
+
+    Names and keys in a file, names of files and values of flags may be of any length
+    and hold anything, also the codes that control a terminal. The text is cut after
+    `longest` characters, and control characters and others that cannot be seen are
+    escaped as in Python: a line feed becomes \\n.
+    """
+    try:
+        text = str(value)
+    except Exception:  # whatever a user's own class raises
+        text = f"<{type(value).__name__}>"
+    if len(text) > longest:
+        text = f"{text[:longest]}..."
+    return "".join(
+        letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text
+    )

@@ -14,6 +14,8 @@ from typing import Any
 
 from absl import flags
 
+MOST_DIGITS = 10  # of a step
+
 
 def define(values: flags.FlagValues) -> None:
     """Define the command's flags."""
@@ -36,6 +38,7 @@ def define(values: flags.FlagValues) -> None:
         "number of samples; wasserstein takes at most one per held-out example",
         flag_values=values,
         lower_bound=2,
+        upper_bound=10_000_000,
     )
     flags.DEFINE_string(
         "data_dir",
@@ -80,7 +83,8 @@ def parse_steps(workdir: Path, text: str | None) -> list[int | None]:
         return [None]
     if text == "all":
         return list(checkpoint_files.steps_in(workdir / "checkpoints")) or [None]
-    if not text.isdigit():
+    # Not isdigit, which takes '²' as well, of which int makes no number.
+    if not text.isdecimal() or len(text) > MOST_DIGITS:
         raise UserError(f"--step = {text}: must be a step's number, or all")
     return [int(text)]
 

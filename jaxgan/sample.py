@@ -19,11 +19,14 @@ def define(values: flags.FlagValues) -> None:
         flag_values=values, lower_bound=0,
     )  # fmt: skip
     flags.DEFINE_integer(
-        "num", 64, "number of samples", flag_values=values, lower_bound=1
-    )
+        "num", 64, "number of samples", flag_values=values, lower_bound=1,
+        upper_bound=10_000_000,
+    )  # fmt: skip
     flags.DEFINE_integer(
-        "seed", 0, "seed of the latents", flag_values=values, lower_bound=0
-    )
+        # JAX takes larger seeds modulo 2^32.
+        "seed", 0, "seed of the latents", flag_values=values, lower_bound=0,
+        upper_bound=2**32 - 1,
+    )  # fmt: skip
     flags.DEFINE_string(
         "out",
         None,
@@ -54,6 +57,7 @@ def command(values: flags.FlagValues) -> int:
     workdir = cli.parse_workdir(values.workdir)
     run = drawing.load_run(workdir, values.step)
     run.players()  # raises UserError for a CycleGAN
+    drawing.check_count(run, "--num", values.num)
     labels = drawing.parse_labels(run, values.labels, values.num)
     if values.interpolate:
         drawn, labels = drawing.draw_interpolations(run, labels, values.seed)

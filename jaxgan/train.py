@@ -10,7 +10,8 @@ import jax
 import numpy as np
 
 from jaxgan import data, keys
-from jaxgan.experiment import Experiment
+from jaxgan.experiment import Experiment, preflight
+from jaxgan.experiment.diagnosis import likely_reason
 from jaxgan.experiment.feed import Feed
 from jaxgan.files import storage
 from jaxgan.runtime import devices
@@ -65,8 +66,10 @@ def train(
                 experiment.batch_size,
                 experiment.accumulate_steps,
             )
+            preflight.check_run(experiment, used)
             examples = experiment.load_data()
             feed = experiment.feed(examples, jax.process_index(), link.count)
+            preflight.check_run(experiment, used, feed)
             num_steps = experiment.num_steps(feed.plan)
             check_length(workdir, num_steps)
         check_same_data(feed, experiment.data_dir or experiment.data_name, link)
@@ -230,9 +233,10 @@ class Run:
         latest = self.checkpoints.latest()
         made = f"the checkpoint of step {latest} is kept"
         kept = "no checkpoint was saved" if latest is None else made
+        reason = likely_reason(self.experiment)
         return TrainingFailed(
-            f"training failed at step {step}: {name} is not finite; {kept} in "
-            f"{self.checkpoints.directory}"
+            f"training failed at step {step}: {name} is not finite"
+            f"{', ' if reason else ''}{reason}; {kept} in {self.checkpoints.directory}"
         )
 
     def log(self, step: int, state: GanState) -> None:

@@ -95,7 +95,27 @@ MISTAKES = [
     (["--config=configs/nowhere.py"], "--config = configs/nowhere.py", "no such file"),
     ([], "--config: needed", "--config=configs/wgan_gp.py"),
     ([GP, "--config.train.num_stepz=3"], "config field = train.num_stepz", "num_steps"),
-    ([GP, "--config.train.num_steps=abc"], "num_steps", "abc"),
+    (
+        [GP, "--config.train.num_steps=abc"],
+        "train.num_steps = abc: must be a whole number",
+        "from 0 to 2,000,000,000",
+    ),
+    ([GP, "--config.train.seed", "5"], "--config.train.seed: needs a", "seed=VALUE"),
+    (
+        [GP, "--noconfig.gan.conditional=1"],
+        "--noconfig.gan.conditional = 1",
+        "no value",
+    ),
+    (
+        ["--config=configs/cyclegan.py:name=idx"],
+        "data.name = idx: only for GANs that draw from latents",
+        "valid: day_night",
+    ),
+    (
+        ["--config=configs/cyclegan.py:wgan_gp,critic.norm=batch"],
+        "critic.norm = batch: a penalised critic",
+        "use instance norm or none",
+    ),
     (
         [GP, "--config.train.num_steps=0"],
         "train.num_steps = 0: must be 1 or more",
@@ -152,6 +172,41 @@ def test_mistakes_are_one_line_and_exit_2(arguments, first, second, tmp_path, ca
     assert not workdir.exists()
 
 
+def test_the_last_of_several_values_of_a_flag_counts(monkeypatch):
+    twice = [f"--config.generator.hidden={value}" for value in ("(8,)", "(9, 9)")]
+    config, *_ = cli.parse_config([GP, *twice])
+    assert variants.flatten(config)["generator.hidden"] == [9, 9]
+    texts = "--config.gan.conditional", "--noconfig.gan.conditional"
+    assert not cli.parse_config([GP, *texts])[0].gan.conditional
+    assert cli.parse_config([GP, *texts[::-1]])[0].gan.conditional
+
+
+BAD_FILES = [
+    ("raise SystemExit(0)", "SystemExit: 0"),
+    ("import sys\ndef get_config(variant):\n    sys.exit()", "SystemExit"),
+    ("def get_config(variant):\n    print('no')", "must return a ConfigDict, not None"),
+    ("def get_config():\n    return 1", "takes 0 positional arguments"),
+    ("config = {}", "defines no get_config; it needs a function"),
+    ("get_config = 5", "TypeError"),
+    ("def get_config(variant):\n    return {}", "must return a ConfigDict, not a dict"),
+    ("1 +", "SyntaxError"),
+    ("raise ValueError('\\x1b[2J')", "ValueError: \\x1b[2J"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_FILES)
+def test_a_config_file_that_gives_no_config_is_one_line(
+    text, message, tmp_path, capsys
+):
+    path = tmp_path / "own.py"
+    path.write_text(text)
+    assert main.main([f"--config={path}", f"--workdir={tmp_path / 'run'}"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"jaxgan: error: --config = {path}: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
 def test_workdir_that_cannot_be_made_is_one_line_and_exit_1(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main.main([GP, f"--workdir={tmp_path / 'file' / 'run'}"]) == 1
@@ -165,7 +220,7 @@ def test_all_problems_of_a_config_at_once(capsys):
     wrong = ["--config.gan.n_critic=0", "--config.gan.latent=gauss"]
     assert main.main([GP, *wrong, "--dry_run"]) == 2
     error = capsys.readouterr().err
-    assert "gan.n_critic = 0: must be 1 or more" in error
+    assert "gan.n_critic = 0: must be a whole number from 1 to 10,000" in error
     assert "gan.latent = gauss: unknown; valid: normal, uniform" in error
 
 

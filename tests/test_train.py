@@ -193,11 +193,14 @@ def test_loss_that_is_not_finite(tmp_path):
         f"--workdir={wild}",
         f"--config.train.init_from={workdir}",
         "--config.optimizer.critic.name=sgd",
-        "--config.optimizer.critic.learning_rate=1e30",
+        "--config.optimizer.critic.learning_rate=1e4",
     )
     assert done.returncode == 1
     assert done.stderr.startswith("jaxgan: error: training failed at step ")
-    assert "is not finite" in done.stderr
+    reason = (
+        "likely because of optimizer.critic.learning_rate = 10000 (the recipes have"
+    )
+    assert f"is not finite, {reason}" in done.stderr
     assert done.stderr.count("\n") == 1
     assert checkpoint_files.steps_in(wild / "checkpoints") == []
     assert checkpoint_files.sound_step(workdir / "checkpoints") == 20

@@ -1,70 +1,90 @@
 """Checks of a config; one error lists every problem as `field = value: reason`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jaxgan.errors import UserError, nearest
-from jaxgan.experiment.schema import FIELDS
-from jaxgan.experiment.values import Values, complete, section
+from jaxgan.errors import UserError, nearest, printable
+from jaxgan.experiment.values import (
+    Values,
+    complete,
+    required_fields,
+    rules_by_field,
+    section,
+)
 from jaxgan.gans import Kind, find_gan
-from jaxgan.rules import REQUIRED
+from jaxgan.rules import TEXT, Choice, Rule, to_plain
 
 BATCH_NORM_REFUSED = (
     "a penalised critic must not mix the examples of a batch (WGAN-GP, section 4); use "
-    "no norm or layer norm"
 )
-
-
-def required_fields(kind: Kind) -> list[str]:
-    """Return the fields that the config of a GAN must have."""
-    common = [
-        field.name
-        for field in FIELDS
-        if field.of in ("all", kind.family) and field.default is REQUIRED
-    ]
-    return [*common, *(f"gan.{name}" for name in kind.fields)]
+ALLOWED_NORMS = {
+    "latent": "no norm or layer norm",
+    "translation": "instance norm or none",
+}
 
 
 def check_fields(fields: Values) -> dict[str, Any]:
-    """Return the fields of a config; missing fields get their defaults.
+    """Return the fields of a config in their types; missing ones get their defaults.
 
     Raises:
-        UserError: lists every field that is missing or has a wrong value.
+        UserError: lists every field that is missing, unknown or has a wrong value.
     """
+    fields = {name: to_plain(value) for name, value in fields.items()}
     if "gan.name" not in fields:
         raise UserError("gan.name: missing")
-    kind = find_gan(fields["gan.name"])
-    own = [f"gan.{name}" for name in kind.fields]
-    if lacking := [name for name in own if name not in fields]:
+    gan = fields["gan.name"]
+    if problem := TEXT.problem(gan):
+        raise UserError(f"gan.name = {printable(gan)}: {problem}")
+    kind = find_gan(gan)
+    if lacking := [n for n in kind.fields if f"gan.{n}" not in fields]:
         raise UserError(
-            f"gan.name = {fields['gan.name']}: needs {', '.join(lacking)}, which this "
-            "config does not have; use a config of that GAN"
+            f"gan.name = {printable(gan)}: needs "
+            f"{', '.join(f'gan.{name}' for name in lacking)}, which this config does "
+            "not have; use a config of that GAN"
         )
-    missing = [name for name in required_fields(kind) if name not in fields]
-    values = complete(fields)
-    problems = [f"{name}: missing" for name in sorted(missing)]
-    problems = problems or list(find_problems(values, kind))
+    rules = rules_by_field(kind)
+    problems = [*find_wrong_names(fields, kind, rules), *find_wrong(fields, rules)]
+    # What fields must be together is clear only once each of them is right.
+    problems = problems or list(find_conflicts(complete(fields), kind))
     if problems:
         raise UserError("; ".join(problems))
-    return values
+    converted = {name: rules[name].convert(value) for name, value in fields.items()}
+    return complete(converted)
 
 
-def find_problems(values: Values, kind: Kind) -> Iterator[str]:
-    """Yield `field = value: reason` for each field that is wrong."""
-    for field in FIELDS:
-        if field.name in values and field.of in ("all", "some", kind.family):
-            value = values[field.name]
-            if problem := field.rule.problem(value):
-                yield f"{field.name} = {value}: {problem}"
-    known = {f.name for f in FIELDS if f.of in ("all", kind.family)}
-    optimizers = {name for name in known if name.startswith("optimizer.")}
-    for name, value in values.items():
-        if name.startswith("optimizer.") and name not in optimizers:
-            yield f"{name} = {value}: unknown; {nearest(name, optimizers)}"
+def find_wrong_names(
+    fields: Values, kind: Kind, rules: Mapping[str, Rule | Choice]
+) -> Iterator[str]:
+    """Yield a problem for each field that is missing or unknown."""
+    for name in sorted(set(required_fields(kind)) - fields.keys()):
+        yield f"{name}: missing"
+    for name, value in fields.items():
+        if name not in rules:
+            start, _, last = name.rpartition(".")
+            fields_there = [n for n in section(rules, start) if "." not in n]
+            sections = {n.rpartition(".")[0] for n in rules}
+            hint = (
+                nearest(last, fields_there)
+                if fields_there
+                else nearest(start or last, sections)
+            )
+            yield f"{printable(name)} = {printable(value)}: unknown; {hint}"
+
+
+def find_wrong(fields: Values, rules: Mapping[str, Rule | Choice]) -> Iterator[str]:
+    """Yield `field = value: reason` for each value that its rule does not allow."""
+    for name, value in fields.items():
+        if name in rules and (problem := rules[name].problem(value)):
+            yield f"{name} = {printable(value)}: {problem}"
+
+
+def find_conflicts(values: Values, kind: Kind) -> Iterator[str]:
+    """Yield `field = value: reason` for each field that does not fit the others."""
     if kind.is_penalised(section(values, "gan")):
         for name in ("critic.norm", "critic.batch_norm"):
             if values.get(name) in ("batch", True):
-                yield f"{name} = {values[name]}: {BATCH_NORM_REFUSED}"
+                reason = BATCH_NORM_REFUSED + ALLOWED_NORMS[kind.family]
+                yield f"{name} = {values[name]}: {reason}"
     yield from find_length_problems(values)
     # The loop logs, samples and saves only between two calls, so each of these
     # intervals must be a whole number of calls.

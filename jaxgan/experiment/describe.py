@@ -2,6 +2,7 @@
 
 import jax
 
+from jaxgan.experiment import memory, preflight
 from jaxgan.experiment.experiment import Experiment
 from jaxgan.experiment.schema import FIELDS
 from jaxgan.rules import Choice
@@ -10,12 +11,17 @@ from jaxgan.runtime.devices import choose_devices
 
 def describe(experiment: Experiment) -> str:
     """Return the config, the parameter tables, the data and the devices as text."""
-    feed = experiment.feed(experiment.load_data())
-    gan = experiment.gan(feed.shape, feed.num_classes)
-    state = jax.eval_shape(gan.init, jax.random.key(0))
     devices = choose_devices(
         experiment.num_devices, experiment.batch_size, experiment.accumulate_steps
     )
+    preflight.check_run(experiment, devices)
+    feed = experiment.feed(experiment.load_data())
+    preflight.check_run(experiment, devices, feed)
+    gan = experiment.gan(feed.shape, feed.num_classes)
+    state = jax.eval_shape(gan.init, jax.random.key(0))
+    layers = preflight.check_shapes(experiment, feed.shape, feed.num_classes)
+    examples = feed.shape, feed.num_classes, layers
+    needed = memory.describe(memory.estimate(experiment, *examples, devices))
     lines = [experiment.config_json]
     for player in ("generator", "critic"):
         params = getattr(state, player).params
@@ -28,6 +34,7 @@ def describe(experiment: Experiment) -> str:
     lines += [f"data: {line}" for line in feed.about]
     lines.append(f"steps: {experiment.num_steps(feed.plan):,}")
     lines.append(f"devices: {', '.join(map(str, devices))}")
+    lines.append(f"memory: {needed}")
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from jaxgan import gans, penalties
 from jaxgan.data import Dataset, Pair, PairPlan, Plan
+from jaxgan.errors import UserError
 from jaxgan.experiment import (
     checks,
     latent_family,
@@ -24,6 +25,7 @@ from jaxgan.experiment.values import section
 from jaxgan.gans.domains import Domains
 from jaxgan.gans.players import Players
 from jaxgan.penalties import Penalty
+from jaxgan.rules import MOST_STEPS
 from jaxgan.types import Gan, PyTree
 
 # One module for each family of GANs; all have the same functions.
@@ -85,9 +87,19 @@ class Experiment:
     has_average: bool
 
     def num_steps(self, plan: Plan | PairPlan) -> int:
-        """Return the number of training steps, given in steps or in epochs."""
+        """Return the number of training steps, given in steps or in epochs.
+
+        Raises:
+            UserError: the epochs have more steps than a run can count.
+        """
         epochs = self.values["train.num_epochs"]
-        return self.values["train.num_steps"] or plan.steps(epochs)
+        steps = self.values["train.num_steps"] or plan.steps(epochs)
+        if steps > MOST_STEPS:
+            raise UserError(
+                f"train.num_epochs = {epochs}: has {steps:,} steps; must have at most "
+                f"{MOST_STEPS:,}"
+            )
+        return steps
 
     def load_data(self, directory: str | None = None) -> Dataset | Pair:
         """Return the data, from `directory` instead of `data.dir` if it is given.
@@ -185,12 +197,16 @@ def build(config: Mapping[str, Any] | ConfigDict) -> Experiment:
     Raises:
         UserError: lists every field that is missing or has a wrong value.
     """
-    fields = variants.flatten(config)
-    values = checks.check_fields(fields)
+    try:
+        given = variants.flatten(config)
+        values = checks.check_fields(given)
+    except RecursionError as error:
+        raise UserError("the config contains itself") from error
+    fields = {name: values[name] for name in given}
     return Experiment(
         values=values,
         fields=fields,
-        config_json=json.dumps(variants.to_dict(config), indent=2) + "\n",
+        config_json=json.dumps(variants.nest(fields, config), indent=2) + "\n",
         gan_name=values["gan.name"],
         family=gans.find_gan(values["gan.name"]).family,
         data_name=values["data.name"],

@@ -4,13 +4,18 @@
 """
 
 import functools
+import math
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxgan import data, optim
 from jaxgan.data import Dataset, Plan
 from jaxgan.data.fingerprint import fingerprint
+from jaxgan.data.formats import embedded
+from jaxgan.data.plan import LONG_CRITIC_STEPS
 from jaxgan.errors import UserError
 from jaxgan.experiment import pictures
 from jaxgan.experiment.feed import Feed, stack_examples
@@ -21,6 +26,7 @@ from jaxgan.types import LatentInputs, Optimizer
 
 # In one picture: a grid of 8 by 8 images, or enough points to show each mode.
 NUM_SAMPLES, NUM_POINTS = 64, 512
+NUM_DIGITS, DIGITS_SIDE = 1797, 8  # scikit-learn's
 
 
 def load_data(values: Values) -> Dataset:
@@ -86,6 +92,41 @@ def feed(
 def classes_in_turn(num_classes: int, count: int) -> np.ndarray:
     """Return labels int32 [count]: the classes in turn, or zeros without classes."""
     return (np.arange(count) % max(1, num_classes)).astype(np.int32)
+
+
+def known_shape(values: Values) -> tuple[int, ...] | None:
+    """Return the shape of an example if it is known before the data is read.
+
+    The number of channels may be too low.
+    """
+    name, channels = values["data.name"], values["data.channels"] or 1
+    if name in embedded.TOY_SETS:
+        return (2,)
+    side = values["data.image_size"] or (DIGITS_SIDE if name == "digits" else 0)
+    return (side, side, channels) if side else None
+
+
+def network_inputs(networks: Players) -> dict[str, tuple[Any, ...]]:
+    """Return the inputs of both modules, for two examples, as shapes and types."""
+    latents = jax.ShapeDtypeStruct((2, networks.latent_size), jnp.float32)
+    labels = jax.ShapeDtypeStruct((2,), jnp.int32)
+    examples = jax.ShapeDtypeStruct((2, *networks.shape), jnp.float32)
+    return {"generator": (latents, labels), "critic": (examples,)}
+
+
+def example_bytes(values: Values, shape: tuple[int, ...]) -> int:
+    """Return the bytes that one example of a batch takes in all batches of a call."""
+    # A call of several steps is not made if the run is shorter than that.
+    length, size = values["train.num_steps"], values["train.steps_per_call"]
+    batches = values["gan.n_critic"] * (size if not length or size <= length else 1)
+    if values["gan.critic_start"]:
+        batches = max(batches, LONG_CRITIC_STEPS)
+    return batches * math.prod(shape) * (1 if len(shape) == 3 else 4)
+
+
+def data_bytes(values: Values, shape: tuple[int, ...]) -> int:
+    """Return the bytes of the decoded images; 0 unless known before they are read."""
+    return NUM_DIGITS * math.prod(shape) if values["data.name"] == "digits" else 0
 
 
 def networks(

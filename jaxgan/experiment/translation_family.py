@@ -4,8 +4,11 @@
 """
 
 import functools
+import math
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxgan import data, optim
@@ -21,6 +24,7 @@ from jaxgan.types import DomainImages, Optimizer
 
 NUM_TRANSLATIONS = 6  # images of each domain in a picture
 DEEPEST_UNET = 256
+NUM_TILES = 70  # of day_night
 
 
 def load_data(values: Values) -> Pair:
@@ -91,6 +95,34 @@ def heldout_images(pair: Pair, count: int) -> DomainImages:
     return DomainImages(a, b, b, a) if pair.truth else DomainImages(a, b)
 
 
+def known_shape(values: Values) -> tuple[int, ...] | None:
+    """Return the shape of an image if it is known before the data is read.
+
+    The number of channels may be too low.
+    """
+    side = values["data.image_size"]
+    return (side, side, values["data.channels"] or 1) if side else None
+
+
+def network_inputs(networks: Domains) -> dict[str, tuple[Any, ...]]:
+    """Return the inputs of both modules, for two images, as shapes and types."""
+    images = jax.ShapeDtypeStruct((2, *networks.shape), jnp.float32)
+    return {"generator": (images,), "critic": (images,)}
+
+
+def example_bytes(values: Values, shape: tuple[int, ...]) -> int:
+    """Return the bytes that one image of each domain takes in all batches of a call."""
+    # A call of several steps is not made if the run is shorter than that.
+    length, size = values["train.num_steps"], values["train.steps_per_call"]
+    return 2 * math.prod(shape) * (size if not length or size <= length else 1)
+
+
+def data_bytes(values: Values, shape: tuple[int, ...]) -> int:
+    """Return the bytes of the decoded images; 0 unless known before they are read."""
+    side = max(values["data.resize"], values["data.image_size"])
+    return NUM_TILES * 3 * side**2 if values["data.name"] == "day_night" else 0
+
+
 def networks(
     values: Values,
     shape: tuple[int, ...],
@@ -106,10 +138,12 @@ def networks(
     options["name"] = resolve_unet(options["name"], height)
     generator = translation.generator(channels=channels, **options, **common)
     multiple = translation.side_multiple(options["name"])
-    if height % multiple:
+    # At 4 pixels a ResNet's blocks have one pixel, which InstanceNorm sets to 0.
+    least = max(multiple, 8)
+    if height % multiple or height < least:
         raise UserError(
             f"data.image_size = {height}: {options['name']} takes multiples of "
-            f"{multiple}"
+            f"{multiple} from {least}"
         )
     critic = translation.critic(**section(values, "critic"), **common)
     return Domains(
@@ -144,12 +178,23 @@ def network_definition(
 
 
 def optimizer(values: Values, player: str, epoch_examples: int) -> Optimizer:
-    """Return a player's optimizer, with a constant rate and then a linear decay."""
+    """Return a player's optimizer, with a constant rate and then a linear decay.
+
+    Raises:
+        UserError: lengths are in epochs, and these are too long to count in int32.
+    """
     fields = section(values, f"optimizer.{player}")
     names = ("name", "learning_rate", "b1", "b2")
     chosen = optim.optimizer(**{n: fields[n] for n in names}, decay_steps=0)
     in_epochs = fields["constant_epochs"] or fields["decay_epochs"]
     unit = "epochs" if in_epochs else "steps"
+    if in_epochs and epoch_examples * values["data.batch_size"] >= 2**31:
+        # `optim.constant_then_decay` multiplies the two in int32.
+        raise UserError(
+            f"optimizer.{player}.decay_epochs = {fields['decay_epochs']}: an epoch of "
+            f"{epoch_examples:,} examples in batches of {values['data.batch_size']:,} "
+            "is too long; give decay_steps"
+        )
     schedule = optim.constant_then_decay(
         fields["learning_rate"],
         fields[f"constant_{unit}"],

@@ -1,12 +1,21 @@
-"""Values of a config's fields: defaults, sections, what a resume may change."""
+"""Values of a config's fields: rules, defaults, sections, what a resume may change."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from jaxgan.experiment.schema import FIELDS
-from jaxgan.rules import REQUIRED
+from jaxgan.gans import Kind
+from jaxgan.rules import REQUIRED, STORABLE, Choice, Rule
 
 Values = Mapping[str, Any]  # {'section.field': value}
+
+# Fields that only the GANs with a penalty have; a config may lack those it leaves at
+# their defaults.
+PENALTY_FIELDS = (
+    "gan.penalty_target",
+    "gan.penalty_one_sided",
+    "gan.penalty_noise_variance",
+)
 
 
 def complete(fields: Values) -> dict[str, Any]:
@@ -24,3 +33,31 @@ def section(values: Values, name: str) -> dict[str, Any]:
 def may_change_on_resume(name: str) -> bool:
     """Return whether a field may differ when a run is resumed."""
     return any(field.name == name and field.resume for field in FIELDS)
+
+
+def rules_by_field(kind: Kind) -> dict[str, Rule | Choice]:
+    """Return the fields that the config of a GAN may have, with their rules.
+
+    All options of networks are there: which of them a network has is checked when it is
+    built.
+    """
+    own = [f"gan.{name}" for name in kind.fields]
+    names = {*own, *(PENALTY_FIELDS if "penalty" in kind.fields else ())}
+    networks = "generator.", "critic."
+    return dict.fromkeys(own, STORABLE) | {
+        field.name: field.rule
+        for field in FIELDS
+        if field.of in ("all", kind.family)
+        or (field.of == "some" and field.name.startswith(networks))
+        or field.name in names
+    }
+
+
+def required_fields(kind: Kind) -> list[str]:
+    """Return the fields that the config of a GAN must have."""
+    common = [
+        field.name
+        for field in FIELDS
+        if field.of in ("all", kind.family) and field.default is REQUIRED
+    ]
+    return [*common, *(f"gan.{name}" for name in kind.fields)]

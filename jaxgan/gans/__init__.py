@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from jaxgan.errors import UserError, unknown
+from jaxgan.errors import UserError, printable, unknown
 from jaxgan.gans.cyclegan import cyclegan
 from jaxgan.gans.wgan import wgan
 from jaxgan.gans.wgan_gp import wgan_gp
@@ -86,9 +86,14 @@ def find_gan(name: str) -> Kind:
         raise unknown("gan.name", name, GANS)
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # whatever the user's module raises
-        raise UserError(f"gan.name = {name}: cannot be imported ({error})") from error
+    except (Exception, SystemExit) as error:  # whatever the user's module raises
+        reason = printable(f"{type(error).__name__}: {error}")
+        raise UserError(
+            f"gan.name = {printable(name)}: cannot be imported ({reason})"
+        ) from error
     if not isinstance(found, Kind):
         kind = type(found).__name__
-        raise UserError(f"gan.name = {name}: is a {kind}; must be a jaxgan.gans.Kind")
+        raise UserError(
+            f"gan.name = {printable(name)}: is a {kind}; must be a jaxgan.gans.Kind"
+        )
     return found

@@ -1,6 +1,7 @@
 """Samples of a trained run; only its workdir is needed."""
 
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan import keys, pixels
+from jaxgan.data.memory import check_fits
 from jaxgan.errors import UserError
 from jaxgan.experiment import Experiment, stored
 from jaxgan.experiment.latent_family import classes_in_turn
@@ -92,6 +94,17 @@ def draw_samples(
     return np.concatenate(drawn)[: len(labels)]
 
 
+def check_count(run: TrainedRun, flag: str, count: int) -> None:
+    """Raise UserError if `count` samples, as `flag` asks for, do not fit the memory."""
+    # As floats from the devices, and once more joined.
+    check_fits(
+        2 * 4 * count * math.prod(run.shape),
+        f"{flag} = {count}",
+        "fewer expected",
+        f"samples of shape {run.shape}",
+    )
+
+
 def labels_in_turn(run: TrainedRun, count: int) -> np.ndarray:
     """Return labels int32 [count]: the run's classes in turn; zeros without classes."""
     return classes_in_turn(run.players().num_classes, count)
@@ -108,7 +121,8 @@ def parse_labels(
         raise UserError(f"--labels = {','.join(texts)}: the model is not conditional")
     last = num_classes - 1
     for text in texts:
-        if not text.strip().isdigit() or int(text) > last:
+        text = text.strip()
+        if not text.isdecimal() or len(text) > 10 or int(text) > last:
             raise UserError(f"--labels = {text}: must be a class from 0 to {last}")
     return np.resize(np.array([int(t) for t in texts], np.int32), count)
 

@@ -11,7 +11,12 @@ from jaxgan.data.formats import embedded
 from jaxgan.errors import UserError, unknown
 from jaxgan.experiment import Experiment, translation_family
 from jaxgan.experiment.feed import stack_examples
-from jaxgan.inference.drawing import TrainedRun, draw_samples, labels_in_turn
+from jaxgan.inference.drawing import (
+    TrainedRun,
+    check_count,
+    draw_samples,
+    labels_in_turn,
+)
 from jaxgan.metrics.wasserstein import modes_covered, wasserstein_1
 
 NAMES = ("wasserstein", "modes", "psnr")
@@ -41,6 +46,8 @@ def score_run(
     weights = "EMA" if experiment.has_average else "raw"
     results: dict[str, Any] = {"step": run.step, "data": experiment.data_name}
     results |= {"weights": weights, "seed": SEED}
+    if "modes" in names:
+        check_count(run, "--num_samples", num_samples)
     if "wasserstein" in names:
         results |= wasserstein(run, num_samples, examples)
     if "modes" in names:

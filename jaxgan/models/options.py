@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from jaxgan.errors import UserError, nearest, unknown
+from jaxgan.errors import UserError, nearest, printable, unknown
 from jaxgan.rules import Rule
 
 # By option: the names that its value is one of, or the rule for other values. The
@@ -40,7 +40,7 @@ def check_value(field: str, value: Any, allowed: tuple[str, ...] | Rule) -> None
     """Raise UserError, `field = value: ...`, unless the value is allowed."""
     if isinstance(allowed, Rule):
         if problem := allowed.problem(value):
-            raise UserError(f"{field} = {value}: {problem}")
+            raise UserError(f"{field} = {printable(value)}: {problem}")
     elif value not in allowed:
         raise unknown(field, value, allowed)
 
@@ -65,7 +65,8 @@ def _wrong_names(
     for option, value in given.items():
         if option not in options:
             return UserError(
-                f"{player}.{option} = {value}: {player} {name} has no such option; "
+                f"{player}.{option} = {printable(value)}: {player} {name} has no such "
+                f"option; "
                 f"{nearest(option, options)}"
             )
     missing = next(option for option in options if option not in given)

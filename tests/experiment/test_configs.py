@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan import cli
+from jaxgan import cli, rules
 from jaxgan.errors import UserError
 from jaxgan.experiment import build, stored
+from jaxgan.experiment.schema import FIELDS
 from jaxgan.experiment.variants import flatten
 from jaxgan.types import LatentInputs
 
@@ -301,13 +302,17 @@ def test_a_changed_config_leaves_the_next_one_alone():
         ),
         ("toy,data=x", ("config field = data: unknown",)),
         ("toy,swissroll", ("'swissroll' is not key=value",)),
-        ("gan.n_critic=two", ("gan.n_critic = two: must be int",)),
-        ("gan.n_critic=2.5", ("gan.n_critic = 2.5: must be int",)),
-        ("gan.penalty_weight=x", ("gan.penalty_weight = x: must be float",)),
-        ("gan.conditional=maybe", ("gan.conditional = maybe: must be bool",)),
-        ("gan.conditional=1", ("gan.conditional = 1: must be bool",)),
-        ("gan.conditional=null", ("gan.conditional = null: must be bool",)),
-        ("generator.hidden=64", ("generator.hidden = 64:",)),
+        ("gan.n_critic=two", ("gan.n_critic = two: must be a whole number from 1",)),
+        ("gan.n_critic=2.5", ("gan.n_critic = 2.5: must be a whole number from 1",)),
+        (
+            "gan.penalty_weight=x",
+            ("gan.penalty_weight = x: must be a number from 0",),
+        ),
+        ("gan.conditional=maybe", ("gan.conditional = maybe: must be True or False",)),
+        ("gan.conditional=1", ("gan.conditional = 1: must be True or False",)),
+        ("gan.conditional=null", ("gan.conditional = null: must be True or False",)),
+        ("generator.hidden=x", ("generator.hidden = x: must be a tuple of",)),
+        ("generator.hidden=(8,8)", ("generator.hidden = (8: must be a tuple of",)),
     ],
 )
 def test_a_wrong_choice_is_told_in_one_line(choice, parts):
@@ -352,19 +357,18 @@ def with_fields(name, values):
 
 WRONG = {
     "gan.latent": ("norml", "unknown; valid: normal, uniform; nearest: normal"),
-    "gan.latent_size": (0, "must be 1 or more"),
-    "gan.n_critic": (-1, "must be 1 or more"),
+    "gan.latent_size": (0, "must be a whole number from 1 to"),
+    "gan.n_critic": (-1, "must be a whole number from 1 to"),
     "gan.penalty": ("gradient", "nearest: gradient_penalty"),
-    "gan.penalty_weight": (float("nan"), "must be 0 or more"),
-    "gan.penalty_target": (0.0, "must be above 0"),
-    "gan.ema_decay": (1.0, "must be in [0, 1)"),
-    "optimizer.critic.learning_rate": (-1e-4, "must be above 0"),
+    "gan.penalty_weight": (float("nan"), "must be a number from 0 to 1,000,000"),
+    "gan.penalty_target": (0.0, "must be a number from 1e-06 to"),
+    "gan.ema_decay": (1.0, "must be a number from 0 to 0.9999999"),
+    "optimizer.critic.learning_rate": (-1e-4, "must be a number from 1e-30 to 10,000"),
     "optimizer.generator.name": ("adamw", "nearest: adam"),
     "data.channels": (2, "must be 1, 3, or 0"),
     "data.value_range": ("uni", "nearest: unit"),
     "train.precision": ("float23", "nearest: float32"),
-    "train.seed": (2**31, "must be below 2^31"),
-    "train.log_steps": (33, "must be a multiple of train.steps_per_call = 10"),
+    "train.seed": (2**31, "must be a whole number from 0 to 2,147,483,647"),
 }
 
 
@@ -376,7 +380,7 @@ def test_check_tells_all_problems_at_once():
     for field, (value, reason) in WRONG.items():
         assert f"{field} = {value}: " in message
         assert reason in message
-    assert message.count(" = ") == len(WRONG) + 1  # the multiple names another field
+    assert message.count(" = ") == len(WRONG)
     assert "\n" not in message
 
 
@@ -394,6 +398,12 @@ def test_a_file_is_for_its_own_gan():
     for name, other in itertools.permutations(MODULES, 2):
         with pytest.raises(UserError, match=r"gan\.name = "):
             build(with_fields(name, {"gan.name": other}))
+
+
+def test_an_interval_is_a_multiple_of_the_steps_of_a_call():
+    multiple = r"^train\.log_steps = 33: must be a multiple of train\.steps_per_call = "
+    with pytest.raises(UserError, match=multiple):
+        build(with_fields("wgan_gp", {"train.log_steps": 33}))
 
 
 def test_the_steps_of_a_call_may_be_one_with_any_interval():
@@ -492,6 +502,145 @@ def test_options_of_a_penalty_that_is_not_chosen_may_be_missing():
     with config.unlocked():
         del config.gan["penalty_noise_variance"]
     assert build(config).values["gan.penalty_noise_variance"] == 10.0
+
+
+def with_value(name, field, value):
+    """Return a recipe's config as a dictionary, which takes any value anywhere."""
+    config = level = get(name).to_dict()
+    *sections, last = field.split(".")
+    for section in sections:
+        level = level.setdefault(section, {})
+    level[last] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("train.foo", "train.foo = 5: unknown; valid: accumulate_steps, "),
+        ("train.seeds", "train.seeds = 5: unknown; valid: accumulate_steps, "),
+        (
+            "optimizer.critic.lr",
+            "valid: b1, b2, decay_steps, learning_rate, name; near",
+        ),
+        ("optimizer.critics.b1", "valid: critic, data, eval, gan, generator, optim"),
+        ("foo", "foo = 5: unknown; valid: critic, data, eval, gan, generator, optim"),
+        ("a.b.c", "a.b.c = 5: unknown; valid: critic, data, eval"),
+        ("gan.pool_size", "gan.pool_size = 5: unknown; valid: "),
+        ("gan.penalty_target", "gan.penalty_target = 5: unknown; valid: "),
+    ],
+)
+def test_unknown_fields_are_refused_with_the_nearest_name(field, message):
+    config = with_value("wgan", field, 5)
+    with pytest.raises(UserError) as error:
+        build(config)
+    assert message in str(error.value)
+    nearest = {"train.seeds": "seed", "optimizer.critic.lr": "learning_rate"}
+    assert str(error.value).endswith(f"nearest: {nearest.get(field, '')}") == (
+        field in nearest
+    )
+
+
+# Kinds of values: what is taken in which form, and what is refused.
+TAKEN = [
+    ("optimizer.critic.learning_rate", np.float64(1e-4), 1e-4),
+    ("optimizer.critic.learning_rate", np.array(1e-4), 1e-4),
+    ("optimizer.critic.learning_rate", 1, 1.0),
+    ("optimizer.critic.b2", 0.9999999, 0.9999999),
+    ("gan.latent_size", np.int64(32), 32),
+    ("gan.conditional", np.bool_(True), True),
+    ("data.dir", Path("a/b"), "a/b"),
+    ("generator.hidden", (np.int32(8), 4), [8, 4]),
+    ("generator.hidden", [], []),
+    ("data.name", np.str_("digits"), "digits"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "expected"), TAKEN)
+def test_values_are_taken_in_their_one_form(field, value, expected):
+    config = with_value("wgan_gp", field, value)
+    found = build(config)
+    for values in (found.values, found.fields, flatten(json.loads(found.config_json))):
+        assert values[field] == expected
+        assert type(values[field]) is type(expected)
+
+
+REFUSED = [
+    ("optimizer.critic.learning_rate", "1e-4", "from 1e-30 to 10,000, not a str"),
+    ("optimizer.critic.learning_rate", float("inf"), "a number from 1e-30 to 10,000"),
+    ("optimizer.critic.learning_rate", True, "not a bool"),
+    ("optimizer.critic.learning_rate", 10**400, "a number from 1e-30 to 10,000"),
+    ("optimizer.critic.b2", 0.9999999999, "a number from 0 to 0.9999999"),
+    ("optimizer.critic.b2", np.longdouble(0.5), "not a longdouble"),
+    ("optimizer.critic.decay_steps", 10**12, "from 0 to 2,000,000,000"),
+    ("gan.penalty_weight", 1e38, "a number from 0 to 1,000,000"),
+    ("gan.penalty_target", 1e-300, "a number from 1e-06 to 1,000,000"),
+    ("gan.drift_weight", float("inf"), "a number from 0 to 1,000,000"),
+    ("gan.latent_size", 32.0, "from 1 to 1,000,000, not a float"),
+    ("gan.latent_size", None, "not None"),
+    ("gan.latent", ["normal"], "must be one of normal, uniform, not a list"),
+    ("data.channels", True, "1, 3, or 0 for as many as the data has, not a bool"),
+    ("data.dir", "a\0b", "data.dir = a\\x00b: must be a path"),
+    ("data.dir", 5, "must be a path, not an int"),
+    ("generator.hidden", (8, 0), "a tuple of at most 100 widths"),
+    ("generator.hidden", [8] * 101, "a tuple of at most 100 widths"),
+    ("generator.hidden", 8, "not an int"),
+    ("gan.name", None, "gan.name = None: must be text, not None"),
+    ("train", 5, "train = 5: unknown"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "message"), REFUSED)
+def test_values_of_other_kinds_are_refused(field, value, message):
+    config = with_value("wgan_gp", field, value)
+    with pytest.raises(UserError) as error:
+        build(config)
+    assert message in str(error.value)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("config", [[], 5, None, "wgan"])
+def test_what_is_no_config_is_refused(config):
+    with pytest.raises(UserError, match="not a config; must have sections"):
+        build(config)
+
+
+def test_a_config_that_contains_itself_is_refused():
+    endless: list = []
+    endless.append(endless)
+    with pytest.raises(UserError, match=r"^the config contains itself$"):
+        build(with_value("wgan", "data.dir", endless))
+
+
+def test_a_placeholder_is_filled_in_by_a_flag(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text(
+        "from configs.wgan import get_config as base\n"
+        "from ml_collections import config_dict\n"
+        "def get_config(variant=''):\n"
+        "    config = base(variant)\n"
+        "    config.train.seed = config_dict.required_placeholder(int)\n"
+        "    return config\n"
+    )
+    with pytest.raises(UserError, match=r"^train\.seed = None: must be a whole number"):
+        build(cli.parse_config([f"--config={path}"])[0])
+    config, *_ = cli.parse_config([f"--config={path}", "--config.train.seed=3"])
+    assert build(config).seed == 3
+    assert '"seed": 3' in build(config).config_json
+
+
+def test_a_decay_is_below_1_in_float32():
+    most = rules.DECAY.words.rpartition(" ")[2]
+    assert rules.DECAY.problem(float(most)) is None
+    assert np.float32(1) - np.float32(most) > 0
+
+
+def test_every_number_has_a_range_and_every_field_a_type():
+    for field in FIELDS:
+        assert field.rule.kind is not object, field.name
+        if field.rule.kind in (int, float):
+            for value in (float("inf"), float("-inf"), float("nan"), 10**20, -(10**20)):
+                assert field.rule.problem(value), field.name
 
 
 def test_a_field_that_an_optimizer_has_not_is_refused():

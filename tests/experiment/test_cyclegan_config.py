@@ -159,9 +159,9 @@ def test_whole_step_of_the_default_has_its_shapes():
 
 WRONG = {
     "gan.adversarial": ("wgangp", "nearest: wgan_gp"),
-    "gan.pool_size": (-1, "must be 0 or more"),
-    "gan.cycle_weight_a": (-1.0, "must be 0 or more"),
-    "gan.clip": (0.0, "must be above 0"),
+    "gan.pool_size": (-1, "must be a whole number from 0 to"),
+    "gan.cycle_weight_a": (-1.0, "must be a number from 0 to"),
+    "gan.clip": (0.0, "must be a number from 1e-06 to"),
     "data.cache": ("disc", "nearest: disk"),
     "optimizer.critic.decay_epochs": (5, "given in steps and in epochs"),
 }

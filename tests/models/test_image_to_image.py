@@ -517,11 +517,11 @@ def test_what_sides_are_a_multiple_of():
             "generator", {"dropout": 0.5}, "generator.dropout = 0.5:",
             ("True or False",),
         ),
-        ("generator", {"gain": 0}, "generator.gain = 0:", ("number above 0",)),
-        ("generator", {"gain": True}, "generator.gain = True:", ("number above 0",)),
+        ("generator", {"gain": 0}, "generator.gain = 0:", ("number from 1e-06",)),
+        ("generator", {"gain": True}, "generator.gain = True:", ("number from 1e-06",)),
         (
             "generator", {"width": 1.5}, "generator.width = 1.5:",
-            ("whole number, 1 or more",),
+            ("whole number from 1 to",),
         ),
         ("generator", {"channels": 0}, "generator.channels = 0:", ("whole number",)),
         (

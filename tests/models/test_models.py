@@ -822,15 +822,15 @@ def message_of(player, name, shape, options):
         # Values that an option cannot have.
         (
             "generator", "resnet64", IMAGES[64], {"width": 0}, "generator.width = 0:",
-            ("whole number, 1 or more",),
+            ("whole number from 1 to",),
         ),
         (
             "generator", "resnet64", IMAGES[64], {"width": True},
-            "generator.width = True:", ("whole number, 1 or more",),
+            "generator.width = True:", ("whole number from 1 to",),
         ),
         (
             "critic", "dcgan", IMAGES[64], {**DCGAN, "extra_layers": -1},
-            "critic.extra_layers = -1:", ("whole number, 0 or more",),
+            "critic.extra_layers = -1:", ("whole number from 0 to 100",),
         ),
         (
             "critic", "dcgan", IMAGES[64], {**DCGAN, "batch_norm": "no"},
@@ -838,11 +838,11 @@ def message_of(player, name, shape, options):
         ),
         (
             "critic", "mlp", (2,), {**TOY, "hidden": (8, 0)}, "critic.hidden = (8, 0):",
-            ("tuple of whole numbers", "1 or more"),
+            ("a tuple of", "widths", "from 1 to"),
         ),
         (
             "critic", "mlp", (2,), {**TOY, "hidden": 8}, "critic.hidden = 8:",
-            ("tuple of whole numbers", "1 or more"),
+            ("a tuple of", "widths", "from 1 to"),
         ),
         (
             "critic", "mlp", (2,), {**TOY, "activation": "rleu"},

@@ -19,7 +19,7 @@ from jaxgan.errors import UserError, unknown
 from jaxgan.models import layers
 from jaxgan.models.latent import dcgan, dcgan_5x5, mlp, resnet32, resnet64
 from jaxgan.models.options import Options, check_options
-from jaxgan.rules import TRUE_OR_FALSE, WHOLE_FROM_0, WHOLE_FROM_1, WIDTHS, Rule
+from jaxgan.rules import EXTRA_LAYERS, TRUE_OR_FALSE, WIDTH, WIDTHS, Rule
 
 
 class Entry(NamedTuple):
@@ -44,11 +44,11 @@ MLP: Options = {
     "initializer": mlp.INITIALIZERS,
 }
 DCGAN: Options = {
-    "width": WHOLE_FROM_1,
+    "width": WIDTH,
     "batch_norm": TRUE_OR_FALSE,
-    "extra_layers": WHOLE_FROM_0,
+    "extra_layers": EXTRA_LAYERS,
 }
-RESNET: Options = {"width": WHOLE_FROM_1}
+RESNET: Options = {"width": WIDTH}
 
 GENERATORS = {
     "mlp": Entry(mlp.Generator, {**MLP, "output": OUTPUTS}),
@@ -56,7 +56,7 @@ GENERATORS = {
     "dcgan_5x5": Entry(
         dcgan_5x5.Generator,
         {
-            "width": WHOLE_FROM_1,
+            "width": WIDTH,
             "norm": ("batch", "none"),
             "output": ("tanh", "sigmoid"),
         },
@@ -70,7 +70,7 @@ CRITICS = {
     "dcgan": Entry(dcgan.Critic, DCGAN, dcgan.SIDES),
     "dcgan_5x5": Entry(
         dcgan_5x5.Critic,
-        {"width": WHOLE_FROM_1, "norm": ("none", "layer", "batch")},
+        {"width": WIDTH, "norm": ("none", "layer", "batch")},
         dcgan_5x5.SIDES,
     ),
     "resnet32": Entry(resnet32.Critic, RESNET, resnet32.SIDES),

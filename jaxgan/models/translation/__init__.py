@@ -16,26 +16,26 @@ from flax.typing import Dtype
 from jaxgan.errors import UserError, nearest, unknown
 from jaxgan.models.options import Options, check_options, check_value
 from jaxgan.models.translation import image_layers, patch, resnet, unet
-from jaxgan.rules import NUMBER_ABOVE_0, TRUE_OR_FALSE, WHOLE_FROM_1
+from jaxgan.rules import GAIN, NUM_LAYERS, TRUE_OR_FALSE, WIDTH
 
 # All generators have the same options, and so have all critics. One that does not
 # concern a network is checked and then left out.
 GENERATOR_OPTIONS: Options = {
-    "width": WHOLE_FROM_1,
+    "width": WIDTH,
     "norm": image_layers.NORMS,
     "padding": tuple(image_layers.PADDINGS),
     "block": resnet.BLOCKS,
     "dropout": TRUE_OR_FALSE,
     "upsample": image_layers.UPSAMPLINGS,
     "initializer": image_layers.INITIALIZERS,
-    "gain": NUMBER_ABOVE_0,
+    "gain": GAIN,
 }
 CRITIC_OPTIONS: Options = {
-    "width": WHOLE_FROM_1,
-    "num_layers": WHOLE_FROM_1,
+    "width": WIDTH,
+    "num_layers": NUM_LAYERS,
     "norm": image_layers.NORMS,
     "initializer": image_layers.INITIALIZERS,
-    "gain": NUMBER_ABOVE_0,
+    "gain": GAIN,
 }
 CRITICS = ("patch", "pixel", "tutorial")
 COMMON_GENERATORS = ("resnet_6blocks", "resnet_9blocks", "unet_128", "unet_256")
@@ -69,7 +69,7 @@ def generator(
     """
     kind, size = _parse(name)
     check_options("generator", name, options, GENERATOR_OPTIONS)
-    check_value("generator.channels", channels, WHOLE_FROM_1)
+    check_value("generator.channels", channels, WIDTH)
     common: dict[str, Any] = {
         "channels": channels,
         "axis_name": axis_name,
