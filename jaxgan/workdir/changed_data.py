@@ -8,7 +8,7 @@ from jaxgan.errors import UserError
 from jaxgan.experiment import Experiment
 from jaxgan.experiment.feed import Feed
 from jaxgan.runtime.processes import Link
-from jaxgan.workdir import checkpoint_files
+from jaxgan.workdir.checkpoint_files import newest_loop
 
 FLAG = "--allow_changed_data"
 # The parts of a fingerprint in words.
@@ -57,7 +57,8 @@ def check_unchanged_data(
         where = (
             f"data.dir = {place}" if place else f"data.name = {experiment.data_name}"
         )
-        step, stored = _newest_loop(workdir / "checkpoints") if link.first else (0, {})
+        found = newest_loop(workdir / "checkpoints") if link.first else None
+        step, stored = found or (0, {})
         _check_shape(stored, feed, where)
         before = stored.get("data", {})
         if not before or step >= experiment.num_steps(feed.plan):
@@ -71,22 +72,6 @@ def check_unchanged_data(
                 f"{line}; bring that data back, or go on with this by {FLAG}"
             )
         return [f"{line}, which {FLAG} allows"]
-
-
-def _newest_loop(directory: Path) -> tuple[int, dict[str, Any]]:
-    """Return the newest checkpoint's step and the loop's numbers that it holds.
-
-    A checkpoint that cannot be read is passed over: it is for `Checkpoints.restore` to
-    judge, and the data of the one before it is the same. (0, {}) if there is none.
-    """
-    for step in reversed(checkpoint_files.steps_in(directory)):
-        try:
-            loop = checkpoint_files.read_loop(directory, step)
-        except Exception:  # whatever Orbax raises for a damaged checkpoint
-            continue
-        if isinstance(loop, dict):
-            return step, loop
-    return 0, {}
 
 
 def _check_shape(stored: dict[str, Any], feed: Feed, where: str) -> None:

@@ -49,6 +49,15 @@ def is_table(accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, dict) and all(map(accepts, value.values()))
 
 
+def is_part(value: Any) -> bool:
+    """Return whether a value is what `data.fingerprint` tells of a part of the data."""
+    return (
+        isinstance(value, dict)
+        and is_whole(value.get("count"))
+        and isinstance(value.get("digest"), str)
+    )
+
+
 # A key that was added later is not required: older checkpoints can be resumed.
 KEYS = {
     "digest": Key(lambda value: isinstance(value, str), "a text"),
@@ -57,6 +66,7 @@ KEYS = {
     "sums": Key(is_table(is_finite), "numbers by metric"),
     "counts": Key(is_table(is_whole), "counts by metric"),
     "seconds": Key(is_finite, "a number"),
+    "data": Key(is_table(is_part), "counts and digests by part", required=False),
     "fields": Key(is_table(lambda _: True), "values by field", required=False),
 }
 

@@ -10,8 +10,9 @@ from helpers.runs import run_in_process, write_config
 from jaxgan import main
 from jaxgan.errors import UserError
 from jaxgan.runtime.processes import Link
-from jaxgan.workdir import changed_data, checkpoint_files
+from jaxgan.workdir import checkpoint_files
 from jaxgan.workdir.changed_data import check_unchanged_data, facts_to_store
+from jaxgan.workdir.damage import Damaged
 
 
 def facts(**counts):
@@ -48,10 +49,8 @@ def stored(monkeypatch):
         # As JSON brings it back.
         return json.loads(json.dumps(loops[step]))
 
-    monkeypatch.setattr(changed_data.checkpoint_files, "read_loop", read_loop)
-    monkeypatch.setattr(
-        changed_data.checkpoint_files, "steps_in", lambda directory: sorted(loops)
-    )
+    monkeypatch.setattr(checkpoint_files, "read_loop", read_loop)
+    monkeypatch.setattr(checkpoint_files, "steps_in", lambda directory: sorted(loops))
     return loops
 
 
@@ -122,8 +121,7 @@ def test_checkpoints_of_before_pass(stored, tmp_path):
 def test_the_newest_checkpoint_that_can_be_read_decides(stored, tmp_path):
     stored[10] = facts_to_store(feed(train=(8, "")))
     stored[20] = facts_to_store(feed())
-    stored[30] = ValueError("damaged")
-    stored[40] = [1]
+    stored[30] = Damaged("loop/metadata is not readable")
     assert check(tmp_path, feed()) == []
     assert "8 training examples, 9 before" in refusal(tmp_path, feed(train=(8, "")))
 

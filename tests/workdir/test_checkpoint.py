@@ -258,6 +258,12 @@ def test_checksums_that_are_not_checksums_are_damage(tmp_path, content):
     assert checksums.FILE_NAME in checksums.find_damage(tmp_path)
 
 
+def complete_numbers():
+    """Return the loop's numbers with all keys that a checkpoint may have."""
+    data = {"train": {"count": 5, "digest": "0"}}
+    return loop_numbers() | {"digest": "0", "fields": {}, "data": data}
+
+
 WRONG = {
     "digest": 5,
     "shape": [0, "x"],
@@ -265,13 +271,14 @@ WRONG = {
     "sums": {"critic/loss": float("nan")},
     "counts": {"another": 1},
     "seconds": 10**400,
+    "data": {"train": {"count": 5}},
     "fields": [],
 }
 
 
 @pytest.mark.parametrize("content", [*BROKEN_JSON, *WRONG])
 def test_numbers_that_are_not_the_loops_are_damage(content):
-    numbers = loop_numbers() | {"digest": "0", "fields": {}}
+    numbers = complete_numbers()
     assert parse_loop(json.dumps(numbers).encode()) == numbers
     if isinstance(content, str):
         content = json.dumps(numbers | {content: WRONG[content]}).encode()
@@ -293,7 +300,7 @@ def test_a_checkpoint_with_other_numbers_is_moved_aside(saved, has_checksums):
 
 @pytest.mark.parametrize("name", KEYS)
 def test_only_keys_that_were_added_later_may_be_missing(name):
-    numbers = loop_numbers() | {"digest": "0", "fields": {}}
+    numbers = complete_numbers()
     del numbers[name]
     if KEYS[name].required:
         with pytest.raises(Damaged, match=f"lacks {name}"):
