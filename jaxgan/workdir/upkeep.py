@@ -93,17 +93,19 @@ def delete_oldest(directory: Path, keep: int) -> None:
 
     One that cannot be deleted is no reason to end a run: it is reported on stderr.
     """
+    remote = storage.is_remote(directory)
     paths = [directory / str(step) for step in steps_in(directory)]
-    for path in [path for path in paths if path.is_dir()][:-keep]:
+    for path in [path for path in paths if remote or path.is_dir()][:-keep]:
         try:
-            if storage.is_remote(path):
-                (path / COMMITTED).unlink()
+            if remote:
+                with storage.raise_write_failed(path):
+                    (path / COMMITTED).unlink()
                 storage.delete(path)
             else:
                 path.rename(path.with_name(f"{DELETED}{path.name}"))
         except (OSError, storage.WriteFailed) as error:
             print(f"jaxgan: {path}: not deleted ({error})", file=sys.stderr)
-    if not storage.is_remote(directory):
+    if not remote:
         # Also what a killed process left. A file server may keep a file that is still
         # open: the next call finds it again.
         for path in directory.glob(f"{DELETED}*"):
