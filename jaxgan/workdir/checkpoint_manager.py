@@ -22,15 +22,11 @@ from jaxgan.experiment import stored
 from jaxgan.files import storage
 from jaxgan.runtime.processes import Link
 from jaxgan.types import GanState
-from jaxgan.workdir.checkpoint_files import (
-    check_saved,
-    digest,
-    read,
-)
+from jaxgan.workdir.checkpoint_files import check_saved, digest, read
 from jaxgan.workdir.checksums import write_checksums
 from jaxgan.workdir.lock import LockLost
 from jaxgan.workdir.loop_metadata import Loop
-from jaxgan.workdir.orbax_files import Arrays, orbax_path, single_process_option
+from jaxgan.workdir.orbax_files import Arrays, open_manager
 from jaxgan.workdir.upkeep import check_no_other, delete_oldest, use_newest_sound
 
 
@@ -84,17 +80,7 @@ class Checkpoints:
         # of a mistake in the config, leaves no folder behind.
         if self._manager is None:
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._manager = ocp.CheckpointManager(
-                orbax_path(self.directory),
-                options=ocp.CheckpointManagerOptions(
-                    # Orbax would delete the oldest one before the new one is verified.
-                    max_to_keep=None,
-                    cleanup_tmp_directories=True,
-                    enable_async_checkpointing=True,
-                    create=False,
-                    **single_process_option(),
-                ),
-            )
+            self._manager = open_manager(self.directory)
         return self._manager
 
     def save(self, step: int, arrays: Arrays, loop: Loop) -> None:

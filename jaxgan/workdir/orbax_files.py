@@ -82,6 +82,23 @@ def single_process_option() -> dict[str, Any]:
     }
 
 
+def open_manager(directory: Path) -> ocp.CheckpointManager:
+    """Return what saves checkpoints in a folder, in threads of its own.
+
+    It deletes none: it would delete the oldest one before the new one is verified.
+    """
+    return ocp.CheckpointManager(
+        orbax_path(directory),
+        options=ocp.CheckpointManagerOptions(
+            max_to_keep=None,
+            cleanup_tmp_directories=True,
+            enable_async_checkpointing=True,
+            create=False,
+            **single_process_option(),
+        ),
+    )
+
+
 def read_shapes(directory: Path, step: int) -> Arrays:
     """Return the arrays of one checkpoint by name, as their shapes and types.
 
