@@ -59,7 +59,8 @@ def train(
     link = link or Link()
     devices.start_distributed(link)
     with StopSignals() as signals, ExitStack() as stack:
-        stack.enter_context(hold_workdir(workdir, experiment.fields, link))
+        fields = experiment.fields
+        confirm_lock = stack.enter_context(hold_workdir(workdir, fields, link))
         with link.share_errors():
             used = devices.choose_devices(
                 experiment.num_devices,
@@ -83,7 +84,9 @@ def train(
             epoch_examples=feed.plan.num_examples,
         )
         keep = experiment.keep_checkpoints
-        checkpoints = Checkpoints(workdir / "checkpoints", keep, link)
+        checkpoints = Checkpoints(
+            workdir / "checkpoints", keep, link, fields, confirm_lock
+        )
         stack.callback(checkpoints.close)
         state, loop = restore_or_init(experiment, gan, feed, checkpoints)
         check_same_state(state, experiment.init_from, link)
@@ -259,6 +262,7 @@ class Run:
         values |= {n: float(v) for n, v in heldout.items()}
         values["seconds"] = round(self.seconds, 3)
         values["images_per_second"] = round(rate, 1)
+        self.checkpoints.confirm_lock()
         self.writers.metrics(step, values, left)
 
     def draw_picture(self, step: int, state: GanState) -> None:

@@ -122,6 +122,14 @@ def test_a_bucket_that_is_closed_during_a_run_is_said_in_one_line(config):
     assert "Traceback" not in errors
 
 
+def test_a_name_below_which_no_checkpoint_can_be_saved_is_refused(config, capsys):
+    bucket = cloud.bucket()
+    assert main.main([config, f"--workdir={bucket}/run[1]", *SHORT]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"jaxgan: error: --workdir = {bucket}/run[1]: no checkpoint")
+    assert not stored(bucket)
+
+
 @pytest.mark.slow
 def test_killed_in_a_bucket_damaged_and_started_again(config, tmp_path):
     """A second run is refused while the first lives, and takes over once it is dead."""

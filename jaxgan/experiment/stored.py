@@ -1,6 +1,5 @@
 """The config that a run keeps in its workdir, and what a resume may change in it."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from jaxgan.errors import UserError
 from jaxgan.experiment.experiment import Experiment, build
 from jaxgan.experiment.values import complete, may_change_on_resume
-from jaxgan.files import buckets
+from jaxgan.files import buckets, json_text
 
 
 def load(workdir: str | Path) -> Experiment:
@@ -20,15 +19,33 @@ def load(workdir: str | Path) -> Experiment:
     """
     path = buckets.to_path(os.fspath(workdir)) / "config.json"
     try:
-        config = json.loads(path.read_text())
+        config = parse_config(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"{path}: not found; is {workdir} a run's workdir?") from error
-    except (ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UserError(f"{path}: not a run's config ({error})") from error
     try:
         return build(config)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+
+
+def parse_config(content: bytes) -> dict[str, Any]:
+    """Return the sections of a config from the content of config.json.
+
+    Raises:
+        ValueError: it is not JSON, or not an object of sections.
+    """
+    config = json_text.parse_object(content)
+    for section, values in config.items():
+        if not isinstance(values, dict):
+            raise ValueError(f"{section} must be a section, not {values!r:.40}")
+    return config
+
+
+def lasting_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a config that a resume must not change, for checkpoints."""
+    return {n: value for n, value in fields.items() if not may_change_on_resume(n)}
 
 
 def check_same_run(stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:

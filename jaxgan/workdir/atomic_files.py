@@ -45,7 +45,7 @@ class LocalFile:
     def read(self) -> Version:
         """Return the current content."""
         with suppress(FileNotFoundError):
-            return Version(self.path.read_text())
+            return Version(self.path.read_text(errors="replace"))
         return Version(None)
 
     def create(self, text: str) -> None:
@@ -133,7 +133,9 @@ class BucketObject:
                 # Publicly readable objects are cached for an hour by default.
                 headers={"Cache-Control": "no-cache"},
             )
-            return Version(content.decode(), int(headers["X-Goog-Generation"]))
+            return Version(
+                content.decode(errors="replace"), int(headers["X-Goog-Generation"])
+            )
         return Version(None)
 
     def create(self, text: str) -> None:

@@ -1,7 +1,5 @@
 """The check that a run which goes on has the data that it was trained on."""
 
-import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +8,8 @@ from jaxgan.errors import UserError
 from jaxgan.experiment import Experiment
 from jaxgan.experiment.feed import Feed
 from jaxgan.runtime.processes import Link
-from jaxgan.workdir import checkpoint_files, checksums
+from jaxgan.workdir.checkpoint_files import newest_loop
 
-LOOP_FILE = "loop/metadata"  # of a checkpoint
 FLAG = "--allow_changed_data"
 # The parts of a fingerprint in words.
 PARTS = {
@@ -60,10 +57,11 @@ def check_unchanged_data(
         where = (
             f"data.dir = {place}" if place else f"data.name = {experiment.data_name}"
         )
-        step, stored = _newest_loop(workdir / "checkpoints") if link.first else (0, {})
+        found = newest_loop(workdir / "checkpoints") if link.first else None
+        step, stored = found or (0, {})
         _check_shape(stored, feed, where)
-        before: Any = stored.get("data")
-        if not _is_fingerprint(before) or step >= experiment.num_steps(feed.plan):
+        before = stored.get("data", {})
+        if not before or step >= experiment.num_steps(feed.plan):
             return []
         changes = "; ".join(_describe_changes(before, feed.fingerprint()))
         if not changes:
@@ -74,43 +72,6 @@ def check_unchanged_data(
                 f"{line}; bring that data back, or go on with this by {FLAG}"
             )
         return [f"{line}, which {FLAG} allows"]
-
-
-def _newest_loop(directory: Path) -> tuple[int, dict[str, Any]]:
-    """Return the newest checkpoint's step and the loop's numbers that it holds.
-
-    A damaged checkpoint is passed over: it is for `Checkpoints.restore` to judge, and
-    the data of the one before it is the same. (0, {}) if there is none.
-    """
-    for step in reversed(checkpoint_files.steps_in(directory)):
-        try:
-            loop = checkpoint_files.read_loop(directory, step)
-            sound = _loop_is_sound(directory / str(step))
-        except Exception:  # whatever Orbax raises for a damaged checkpoint
-            continue
-        if sound and isinstance(loop, dict):
-            return step, loop
-    return 0, {}
-
-
-def _loop_is_sound(folder: Path) -> bool:
-    """Return whether the file with the loop's numbers has its checksum, or has none.
-
-    Only that file: reading the arrays as well would double the time of a resume.
-    """
-    try:
-        expected = json.loads((folder / checksums.FILE_NAME).read_text())
-    except FileNotFoundError:
-        return True  # the process was killed before it wrote them
-    content = (folder / LOOP_FILE).read_bytes()
-    return expected[LOOP_FILE] == hashlib.sha256(content).hexdigest()
-
-
-def _is_fingerprint(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(facts, dict) and isinstance(facts.get("count"), int)
-        for facts in value.values()
-    )
 
 
 def _check_shape(stored: dict[str, Any], feed: Feed, where: str) -> None:

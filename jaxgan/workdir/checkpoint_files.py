@@ -6,23 +6,28 @@ name, and the loop's own numbers as JSON.
 
 import functools
 import hashlib
+import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from jaxgan.errors import UserError
 from jaxgan.files import storage
 from jaxgan.types import GanState, PyTree
-from jaxgan.workdir.checksums import find_damage
+from jaxgan.workdir import loop_metadata
+from jaxgan.workdir.checksums import check_file, find_damage
+from jaxgan.workdir.damage import Damaged
+from jaxgan.workdir.loop_metadata import Loop
+from jaxgan.workdir.orbax_files import Arrays, read_arrays, read_shapes
 
 # In a bucket Orbax renames nothing. It writes this file last, to mark a finished
 # checkpoint.
 COMMITTED = "commit_success.txt"
-Arrays = dict[str, Any]  # {'generator/params/...': array}, as Orbax stores a state
+# The names that Orbax gives to checkpoints. All other names are not ours, also those
+# that Python's `isdigit` and `int` take for numbers. Steps are below 2^31.
+STEP_NAME = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
 def to_arrays(state: PyTree) -> Arrays:
@@ -42,64 +47,106 @@ def digest(arrays: Arrays) -> str:
 
 
 def steps_in(directory: Path) -> list[int]:
-    """Return the steps of the finished checkpoints in a folder, ascending."""
+    """Return the steps of the finished checkpoints in a folder, ascending.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
     if not directory.is_dir():
         return []
-    found = (path for path in directory.iterdir() if path.name.isdigit())
+    names = [path.name for path in directory.iterdir()]
+    steps = sorted(int(name) for name in names if STEP_NAME.fullmatch(name))
     if storage.is_remote(directory):
-        found = (path for path in found if (path / COMMITTED).exists())
-    return sorted(int(path.name) for path in found)
-
-
-def absolute_path(directory: Path) -> Path:
-    """Return the path in the form that Orbax needs: absolute, or a bucket's."""
-    return directory if storage.is_remote(directory) else directory.absolute()
-
-
-def single_process_option() -> dict[str, Any]:
-    """Return the Orbax option for working without waiting for the other processes.
-
-    When one process fails, Orbax's barriers would hold all others for twenty minutes.
-    """
-    index = jax.process_index()
-    return {
-        "multiprocessing_options": ocp.options.MultiprocessingOptions(
-            primary_host=index,
-            active_processes={index},
-            barrier_sync_key_prefix=f"process_{index}",
-        )
-    }
+        return [n for n in steps if (directory / str(n) / COMMITTED).exists()]
+    return steps
 
 
 def read(
     directory: Path, step: int, like: GanState, partial: bool = False
-) -> tuple[GanState, dict[str, Any]]:
+) -> tuple[GanState, Loop]:
     """Return one checkpoint's state, as numpy arrays, and the loop's numbers.
 
     With `partial`, the checkpoint may hold more arrays than `like` has.
 
     Raises:
-        UserError: the checkpoint does not fit `like`.
+        UserError: the checkpoint does not fit `like`, or cannot be read.
     """
-    path = absolute_path(directory) / str(step)
+    path = directory / str(step)
     wanted = to_arrays(like)
-    with ocp.StandardCheckpointer(**single_process_option()) as reader:
-        stored = reader.metadata(path / "state").item_metadata.tree
+    try:
+        stored = read_shapes(directory, step)
         compared = stored.keys() & wanted.keys() if partial else stored.keys()
         check_fits(path, {name: stored[name] for name in compared}, wanted)
-        abstract = {name: np.empty(x.shape, x.dtype) for name, x in stored.items()}
-        arrays = reader.restore(path / "state", abstract)
+        arrays = read_arrays(directory, step, stored)
+        loop = read_loop(directory, step)
+    except Damaged as damage:
+        raise UserError(f"{path}: damaged ({damage})") from damage
     state = jax.tree.unflatten(
         jax.tree.structure(like), [arrays[name] for name in wanted]
     )
-    return state, read_loop(directory, step)
+    return state, loop
 
 
-def read_loop(directory: Path, step: int) -> dict[str, Any]:
-    """Return the loop's numbers from one checkpoint."""
-    handler = ocp.JsonCheckpointHandler()
-    with ocp.Checkpointer(handler, **single_process_option()) as reader:
-        return reader.restore(absolute_path(directory) / str(step) / "loop")
+def read_loop(directory: Path, step: int) -> Loop:
+    """Return the loop's numbers from one checkpoint.
+
+    Raises:
+        Damaged, OSError: as `loop_metadata.read_loop` does.
+    """
+    return loop_metadata.read_loop(directory / str(step))
+
+
+def check_saved(directory: Path, step: int, saved: Arrays) -> None:
+    """Raise Damaged if a checkpoint lacks what was just saved in it.
+
+    `saved` are the shapes and types of its arrays. Their bytes are not read again: for
+    0.23 GB in 230 arrays this took 0.1 s, and the save itself 3.8 s.
+    """
+    found = read_shapes(directory, step)
+    for name, array in saved.items():
+        if name not in found:
+            raise Damaged(f"array {name} is missing")
+        if found[name].shape != array.shape or found[name].dtype != array.dtype:
+            raise Damaged(f"array {name} has another shape or type")
+    read_loop(directory, step)
+
+
+def find_problem(directory: Path, step: int) -> str | None:
+    """Return what is wrong with a checkpoint, or None if it can be used.
+
+    All files have their checksums, the loop's numbers are a run's, and Orbax finds the
+    arrays. A checkpoint of which a run lost the manifest can have right checksums.
+
+    Raises:
+        OSError: a file cannot be read, which is no damage: see `damage`.
+    """
+    folder = directory / str(step)
+    if problem := find_damage(folder):
+        return problem
+    try:
+        read_loop(directory, step)
+        read_shapes(directory, step)
+    except Damaged as damage:
+        return str(damage)
+    return None
+
+
+def newest_loop(directory: Path) -> tuple[int, Loop] | None:
+    """Return step and loop's numbers of the newest checkpoint that has them, or None.
+
+    Of each checkpoint, only the file with these numbers is examined: reading the arrays
+    as well would double the time of a resume.
+
+    Raises:
+        OSError: a file cannot be read, which is no damage: see `damage`.
+    """
+    for step in reversed(steps_in(directory)):
+        try:
+            check_file(directory / str(step), loop_metadata.FILE_NAME)
+            return step, read_loop(directory, step)
+        except Damaged:
+            continue
+    return None
 
 
 def check_fits(path: Path, stored: Arrays, wanted: Arrays) -> None:
@@ -124,6 +171,7 @@ def sound_step(directory: Path, step: int | None = None) -> int:
 
     Raises:
         UserError: there is no such checkpoint, or it is damaged.
+        OSError: a checkpoint cannot be read, for example without the permission.
     """
     steps = steps_in(directory)
     if not steps:
@@ -131,11 +179,22 @@ def sound_step(directory: Path, step: int | None = None) -> int:
     if step is not None and step not in steps:
         found = ", ".join(map(str, steps))
         raise UserError(f"--step = {step}: no such checkpoint; there are {found}")
+    problems: dict[int, str] = {}
     for candidate in [step] if step is not None else reversed(steps):
-        problem = find_damage(directory / str(candidate))
+        problem = find_problem(directory, candidate)
         if problem is None:
+            for damaged, what in problems.items():
+                print(
+                    f"jaxgan: checkpoint {damaged} is damaged ({what})", file=sys.stderr
+                )
             return candidate
         if step is not None:
             raise UserError(f"{directory / str(step)}: damaged ({problem})")
-        print(f"jaxgan: checkpoint {candidate} is damaged ({problem})", file=sys.stderr)
-    raise UserError(f"{directory}: every checkpoint is damaged")
+        problems[candidate] = problem
+    raise none_sound_error(directory, problems)
+
+
+def none_sound_error(directory: Path, problems: dict[int, str]) -> UserError:
+    """Return the error for a folder whose checkpoints are all damaged."""
+    listed = "; ".join(f"{step}: {problem}" for step, problem in problems.items())
+    return UserError(f"{directory}: every checkpoint is damaged ({listed})")

@@ -10,7 +10,7 @@ import errno
 import math
 import os
 import shutil
-import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,16 @@ import jax
 import orbax.checkpoint as ocp
 
 from jaxgan.errors import UserError
+from jaxgan.experiment import stored
 from jaxgan.files import storage
 from jaxgan.runtime.processes import Link
 from jaxgan.types import GanState
-from jaxgan.workdir.checkpoint_files import (
-    Arrays,
-    absolute_path,
-    digest,
-    read,
-    single_process_option,
-    steps_in,
-    to_arrays,
-)
-from jaxgan.workdir.checksums import UNFINISHED, find_damage, write_checksums
+from jaxgan.workdir.checkpoint_files import check_saved, digest, read
+from jaxgan.workdir.checksums import write_checksums
+from jaxgan.workdir.lock import LockLost
+from jaxgan.workdir.loop_metadata import Loop
+from jaxgan.workdir.orbax_files import Arrays, open_manager
+from jaxgan.workdir.upkeep import check_no_other, delete_oldest, use_newest_sound
 
 
 class SaveFailed(Exception):
@@ -45,16 +42,36 @@ class Checkpoints:
     writes. The others do not wait for it in Orbax's barriers, where they would wait
     for twenty minutes if it fails. All processes read; process 0 decides which
     checkpoint is sound.
+
+    Args:
+        directory: the folder of checkpoints.
+        keep: how many are kept: the newest ones.
+        link: the connections to the other processes.
+        fields: the config's fields, of which those that a resume must not change are
+            stored in each checkpoint, and compared when one is restored.
+        confirm_lock: `Lock.confirm`.
     """
 
-    def __init__(self, directory: Path, keep: int, link: Link | None = None):
-        self.directory = absolute_path(directory)
+    def __init__(
+        self,
+        directory: Path,
+        keep: int,
+        link: Link | None = None,
+        fields: Mapping[str, Any] | None = None,
+        confirm_lock: Callable[[], bool] = lambda: False,
+    ):
+        self.directory = (
+            directory if storage.is_remote(directory) else directory.absolute()
+        )
         if directory.exists() and not directory.is_dir():
             raise UserError(f"{directory}: is a file; must be a folder of checkpoints")
         self._keep = keep
         self._link = link or Link()
+        self._fields = fields
+        self._confirm_lock = confirm_lock
         self._writes = jax.process_index() == 0
         self._unsummed: int | None = None
+        self._saving: Arrays = {}  # shapes and types of the arrays of that step
         self._latest: int | None = None
         self._manager: ocp.CheckpointManager | None = None
 
@@ -63,30 +80,30 @@ class Checkpoints:
         # of a mistake in the config, leaves no folder behind.
         if self._manager is None:
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._manager = ocp.CheckpointManager(
-                self.directory,
-                options=ocp.CheckpointManagerOptions(
-                    max_to_keep=self._keep,
-                    cleanup_tmp_directories=True,
-                    enable_async_checkpointing=True,
-                    create=False,
-                    **single_process_option(),
-                ),
-            )
+            self._manager = open_manager(self.directory)
         return self._manager
 
-    def save(self, step: int, arrays: Arrays, loop: dict[str, Any]) -> None:
+    def save(self, step: int, arrays: Arrays, loop: Loop) -> None:
         """Wait for the previous save, then start saving a state's arrays.
 
         The arrays are copies on the host.
 
         Raises:
-            SaveFailed: there is no space for this save, or the previous one failed.
+            SaveFailed: there is no space for this save, the previous one failed, or
+                another run holds the workdir.
         """
+        self.confirm_lock()
         self.wait()
         self._unsummed = step
         if not self._writes:
             return
+        self._saving = {
+            name: jax.ShapeDtypeStruct(array.shape, array.dtype)
+            for name, array in arrays.items()
+        }
+        loop = loop | {"digest": digest(arrays)}
+        if self._fields is not None:
+            loop["fields"] = stored.lasting_fields(self._fields)
         try:
             manager = self._open_manager()
             # Checked first, because Orbax prints pages of tracebacks if the disk is
@@ -97,8 +114,7 @@ class Checkpoints:
             manager.save(
                 step,
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(arrays),
-                    loop=ocp.args.JsonSave(loop | {"digest": digest(arrays)}),
+                    state=ocp.args.StandardSave(arrays), loop=ocp.args.JsonSave(loop)
                 ),
                 force=True,  # otherwise Orbax may skip the save and only return False
             )
@@ -106,16 +122,33 @@ class Checkpoints:
             raise self._failure(step, error) from error
 
     def poll(self) -> None:
-        """Write the checksums of the last save if it has finished; do not wait."""
+        """Complete the last save if Orbax has ended it; do not wait.
+
+        Raises:
+            SaveFailed: the checkpoint could not be written.
+        """
         if self._unsummed is None or self._manager is None:
             return
         if not self._manager.is_saving_in_progress():
             self.wait()
 
-    def wait(self) -> None:
-        """Wait until the last save is on disk, with its checksums.
+    def confirm_lock(self) -> None:
+        """Check, before anything is written, that no other run holds the workdir.
 
-        Only the process that writes waits.
+        Raises:
+            SaveFailed: another run holds it, or came and ended meanwhile.
+        """
+        try:
+            if self._confirm_lock():
+                check_no_other(self.directory, {self._unsummed, self._latest})
+        except LockLost as error:
+            self._stop_writing()
+            raise SaveFailed(str(error)) from error
+
+    def wait(self) -> None:
+        """Wait until the last save is on disk and verified, with its checksums.
+
+        Only then are older checkpoints deleted. Only the process that writes waits.
 
         Raises:
             SaveFailed: the checkpoint could not be written.
@@ -127,7 +160,9 @@ class Checkpoints:
             if self._manager is not None:
                 self._manager.wait_until_finished()
                 self._manager.check_for_errors()
+                check_saved(self.directory, step, self._saving)
                 write_checksums(self.directory / str(step))
+                delete_oldest(self.directory, self._keep)
         except Exception as error:
             raise self._failure(step, error) from error
         self._latest = step
@@ -141,10 +176,13 @@ class Checkpoints:
         self.wait()
         self._link.exchange(None)
 
-    def _failure(self, step: int, error: Exception) -> "SaveFailed":
+    def _stop_writing(self) -> None:
         # The manager's threads may wait forever, so it is not used or closed again.
         self._manager = self._unsummed = None
         self._writes = False
+
+    def _failure(self, step: int, error: Exception) -> "SaveFailed":
+        self._stop_writing()
         # TensorStore appends its specification, a thousand characters: cut it off.
         reason = str(error).partition(" [tensorstore_spec=")[0]
         reason = "no space left on device" if is_full(error) else reason
@@ -155,40 +193,27 @@ class Checkpoints:
             f"{kept} kept; run the same command to continue"
         )
 
-    def restore(self, like: GanState) -> tuple[GanState, dict[str, Any]] | None:
-        """Return the newest sound checkpoint, or None; move damaged ones aside.
+    def restore(self, like: GanState) -> tuple[GanState, Loop] | None:
+        """Return the newest sound checkpoint, or None if there is no checkpoint.
 
-        Damaged checkpoints go to `damaged/`, beside the folder of checkpoints, and each
-        is reported on stderr.
+        Damaged checkpoints that are newer go to `damaged/`, beside the folder of
+        checkpoints, and each is reported on stderr.
+
+        Raises:
+            UserError: every checkpoint is damaged, and all are left where they are; or
+                the checkpoint is of a run with another config.
+            OSError: a checkpoint cannot be read, for example without the permission.
         """
-        sound = self._newest_sound(like) if self._link.first else None
+        sound = use_newest_sound(self.directory, like) if self._link.first else None
         step = self._latest = self._link.exchange(sound)[0]
         if self._manager is not None:
             self._manager.reload()  # so that it forgets those that were moved aside
-        return None if step is None else read(self.directory, step, like)
-
-    def _newest_sound(self, like: GanState) -> int | None:
-        for step in reversed(steps_in(self.directory)):
-            problem = find_damage(self.directory / str(step))
-            if problem is None:
-                return step
-            if problem == UNFINISHED and self._is_complete(step, like):
-                write_checksums(self.directory / str(step))
-                return step
-            target = set_aside(self.directory / str(step))
-            print(
-                f"jaxgan: checkpoint {step} is damaged ({problem}); moved to {target}",
-                file=sys.stderr,
-            )
-        return None
-
-    def _is_complete(self, step: int, like: GanState) -> bool:
-        """Return whether a checkpoint without checksums has all of its arrays."""
-        try:
-            state, loop = read(self.directory, step, like)
-        except Exception:  # whatever Orbax raises for an incomplete checkpoint
-            return False
-        return loop["digest"] == digest(to_arrays(state))
+        if step is None:
+            return None
+        state, loop = read(self.directory, step, like)
+        if self._fields is not None and "fields" in loop:
+            stored.check_same_run(loop["fields"], self._fields)
+        return state, loop
 
     def latest(self) -> int | None:
         """Return the step of the newest checkpoint restored or saved, or None."""
@@ -213,13 +238,3 @@ def is_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return "No space left" in str(error) or "RESOURCE_EXHAUSTED" in str(error)
-
-
-def set_aside(path: Path) -> Path:
-    """Move a damaged checkpoint to `damaged/`, beside the folder of checkpoints."""
-    folder = path.parent.parent / "damaged"
-    target, count = folder / path.name, 1
-    while target.exists():
-        target, count = folder / f"{path.name}.{count}", count + 1
-    storage.move(path, target)
-    return target

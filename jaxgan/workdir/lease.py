@@ -89,15 +89,24 @@ def watch_for_heartbeat(
 def send_heartbeats(
     file: LocalFile | BucketObject, path: Path, holder: str, ended: threading.Event
 ) -> None:
-    """Renew a lease until `ended` is set; end this process if another one took it."""
+    """Renew a lease until `ended` is set; end this process if another one took it.
+
+    A file that was deleted is created again, unless so much time has passed since the
+    last heartbeat that another run may have come, and ended, in between.
+    """
+    renewed = time.time()  # which also counts while the machine is suspended
     for count in itertools.count(1):
         if ended.wait(HEARTBEAT_SECONDS):
             return
         with suppress(Exception):  # the network may be back at the next heartbeat
             found = file.read()
+            if found.text is None and time.time() - renewed < WATCH_SECONDS:
+                file.create(f"{holder} {count}")
+                found = file.read()
             if not found.has(holder):
                 break
             file.overwrite(found, f"{holder} {count}")
+            renewed = time.time()
     end_process(path)
 
 

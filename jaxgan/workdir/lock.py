@@ -7,26 +7,44 @@ Elsewhere, for example in a bucket, the lock is a lease (`lease.py`).
 import fcntl
 import os
 import socket
+import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, NamedTuple
 
+from jaxgan.errors import UserError
 from jaxgan.files import storage
 from jaxgan.workdir.lease import hold_lease, in_use_error
 
 FILE_NAME = ".lock"
 
 
+class LockLost(Exception):
+    """Another run holds the lock that this one held; the message says which."""
+
+
+class Lock(NamedTuple):
+    """The lock of a workdir, held by this process.
+
+    Attributes:
+        token: a text that only this holder's lock file contains.
+        confirm: checks that the lock is still ours; quick enough to be called often.
+            It restores a lock file that was deleted, and then returns True. It raises
+            LockLost if another run has taken the lock.
+    """
+
+    token: str
+    confirm: Callable[[], bool]
+
+
 @contextmanager
-def hold_lock(workdir: Path) -> Iterator[str]:
+def hold_lock(workdir: Path) -> Iterator[Lock]:
     """Hold the lock of a workdir; create the folder if it does not exist.
 
     A folder that was created here and is still empty at the end is removed again.
-
-    Yields:
-        A token that only this holder's lock file contains.
 
     Raises:
         UserError: another live process holds the lock.
@@ -38,8 +56,8 @@ def hold_lock(workdir: Path) -> Iterator[str]:
     workdir.mkdir(parents=True, exist_ok=True)
     hold = hold_lease if storage.is_remote(workdir) else hold_file_lock
     try:
-        with hold(workdir / FILE_NAME, holder):
-            yield token
+        with hold(workdir / FILE_NAME, holder) as confirm:
+            yield Lock(token, confirm or (lambda: False))
     finally:
         if is_new:
             with suppress(OSError):
@@ -61,39 +79,113 @@ def is_lock_visible(workdir: Path, token: str, wait_seconds: float = 70.0) -> bo
 
 
 @contextmanager
-def hold_file_lock(path: Path, holder: str) -> Iterator[None]:
+def hold_file_lock(path: Path, holder: str) -> Iterator[Callable[[], bool] | None]:
     """Hold a lock that the kernel releases when the process ends.
 
     Where the file system has no such locks, hold a lease instead.
 
+    Yields:
+        `Lock.confirm`; None for a lease, which is renewed and watched by a thread.
+
     Raises:
         UserError: another process holds the lock.
     """
-    while True:
-        file = open(path, "a+")  # noqa: SIM115 (closed below)
+    held = FileLock(path, holder)
+    try:
+        held.take()
+    except NoFileLocks:
+        with hold_lease(path, holder):
+            yield None
+        return
+    try:
+        yield held.confirm
+    finally:
+        held.release()
+
+
+class NoFileLocks(Exception):
+    """The file system has no file locks."""
+
+
+class FileLock:
+    """A lock on a file, which the kernel releases when this process ends."""
+
+    def __init__(self, path: Path, holder: str):
+        self.path = path
+        self.holder = holder
+        self._file: IO[str] | None = None
+
+    def take(self) -> None:
+        """Take the lock.
+
+        Raises:
+            UserError: another process holds it.
+            NoFileLocks: the file system has none.
+        """
+        while not self.is_ours():
+            self.close()
+            self._file = open(self.path, "a+", errors="replace")  # noqa: SIM115
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._file.seek(0)
+                text = self._file.read()
+                self.close()
+                raise in_use_error(self.path, text) from None
+            except OSError as error:
+                self.close()
+                raise NoFileLocks from error
+            # Between our open and flock, the last holder may have removed the file.
+            # Then we have locked a file that nobody else will find: try again.
+        assert self._file is not None
+        self._file.truncate(0)
+        self._file.write(self.holder)
+        self._file.flush()
+
+    def is_ours(self) -> bool:
+        """Return whether the file at the path is the one that we have opened."""
+        if self._file is None:
+            return False
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            text = file.read()
-            file.close()
-            raise in_use_error(path, text) from None
-        except OSError:  # a file system without file locks
-            file.close()
-            with hold_lease(path, holder):
-                yield
-            return
-        # Between our open and flock, the last holder may have removed the file. Then
-        # we have locked a file that nobody else will find: try again.
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-                break
-        file.close()
-    with file:
-        file.truncate(0)
-        file.write(holder)
-        file.flush()
+            return os.path.samestat(os.fstat(self._file.fileno()), os.stat(self.path))
+        except FileNotFoundError:
+            return False
+
+    def confirm(self) -> bool:
+        """Check that the lock is still ours; return whether it had to be restored.
+
+        Raises:
+            LockLost: another run has taken the lock.
+            OSError: the workdir does not exist any more.
+        """
         try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+            if self.is_ours():
+                return False
+            self.take()
+        except FileNotFoundError:
+            raise
+        except (OSError, NoFileLocks):  # a file server that does not answer now
+            return False
+        except UserError as error:
+            raise LockLost(
+                f"{self.path}: was deleted or replaced, and another run has taken the "
+                "lock; the other run goes on, this one ends"
+            ) from error
+        print(
+            f"jaxgan: {self.path}: was deleted or replaced; this run has restored it",
+            file=sys.stderr,
+        )
+        return True
+
+    def release(self) -> None:
+        """Remove the file, but not one that another run has put in its place."""
+        with suppress(OSError):
+            if self.is_ours():
+                self.path.unlink()
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, which releases the kernel's lock."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

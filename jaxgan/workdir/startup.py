@@ -1,6 +1,6 @@
 """Checks before a run starts, made by all of its processes together."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from jaxgan.experiment.feed import Feed
 from jaxgan.runtime import versions
 from jaxgan.runtime.processes import Link
 from jaxgan.types import GanState
-from jaxgan.workdir import checkpoint_files, lock
+from jaxgan.workdir import checkpoint_files, lock, orbax_files
 
 # Each machine may keep the same examples in a different folder: `check_same_data`
 # compares the examples themselves.
@@ -40,37 +40,55 @@ def check_same_command(fields: dict[str, Any], workdir: str, link: Link) -> None
 
 
 @contextmanager
-def hold_workdir(workdir: Path, fields: dict[str, Any], link: Link) -> Iterator[None]:
+def hold_workdir(
+    workdir: Path, fields: dict[str, Any], link: Link
+) -> Iterator[Callable[[], bool]]:
     """Hold the lock of a workdir that is new or holds a run of this config.
+
+    Yields:
+        `lock.Lock.confirm`.
 
     Raises:
         UserError: the workdir holds a run with another config or a run that is training
             now, or the processes do not see the same folder.
     """
     with ExitStack() as stack:
-        word = ""
+        held = lock.Lock("", lambda: False)
         with link.share_errors():
             if link.first:
-                if (workdir / "config.json").exists():
-                    stored.check_same_run(stored.load(workdir).fields, fields)
-                word = stack.enter_context(lock.hold_lock(workdir))
-        word = link.exchange(word)[0]
+                orbax_files.check_workdir(workdir)
+                check_same_config(workdir, fields)
+                held = stack.enter_context(lock.hold_lock(workdir))
+        token = link.exchange(held.token)[0]
         with link.share_errors():
-            if not lock.is_lock_visible(workdir, word):
+            if not lock.is_lock_visible(workdir, token):
                 raise UserError(
                     f"--workdir = {workdir}: what process 0 writes there is not seen "
                     "here; all processes need the same folder, or gs://..."
                 )
-        yield
+        yield held.confirm
+
+
+def check_same_config(workdir: Path, fields: dict[str, Any]) -> None:
+    """Raise UserError if a workdir's config or newest checkpoint is of another run.
+
+    The checkpoint has the fields that a resume must not change, so that the run is
+    protected also where config.json was deleted or edited.
+    """
+    if (workdir / "config.json").exists():
+        stored.check_same_run(stored.load(workdir).fields, fields)
+    found = checkpoint_files.newest_loop(workdir / "checkpoints")
+    if found and "fields" in found[1]:
+        stored.check_same_run(found[1]["fields"], fields)
 
 
 def check_length(workdir: Path, num_steps: int) -> None:
     """Raise UserError if the run has already taken more than `num_steps` steps."""
-    latest = checkpoint_files.steps_in(workdir / "checkpoints")[-1:]
-    if latest and latest[0] > num_steps:
+    found = checkpoint_files.newest_loop(workdir / "checkpoints")
+    if found and found[0] > num_steps:
         raise UserError(
             f"train.num_steps = {num_steps}: the run in {workdir} is at step "
-            f"{latest[0]} already"
+            f"{found[0]} already"
         )
 
 

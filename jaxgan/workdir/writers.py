@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from jaxgan.files import pictures, storage
+from jaxgan.workdir.metrics_lines import keep_lines
 
 SHOWN = (
     "critic/wasserstein",
@@ -73,7 +74,7 @@ class Writers:
         self.workdir = workdir
         self.num_steps = num_steps
         self._path = workdir / "metrics.jsonl"
-        cut_lines_after(self._path, start)
+        keep_lines(self._path, start)
         wanted = {"tensorboardX": "TensorBoard files"}
         if sys.stderr.isatty():
             wanted["tqdm"] = "progress bar"
@@ -182,21 +183,3 @@ class Silent:
 
     def close(self) -> None:
         """Do nothing."""
-
-
-def cut_lines_after(path: Path, step: int) -> None:
-    """Drop the lines of `metrics.jsonl` after `step`, and a half-written last line.
-
-    The steps after `step` are taken again and write the same lines.
-    """
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            if json.loads(line)["step"] > step:
-                break
-        except ValueError:
-            break
-        kept.append(line)
-    storage.write(path, "".join(line + "\n" for line in kept))

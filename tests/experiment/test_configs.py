@@ -663,3 +663,19 @@ def test_a_stored_config_that_is_wrong_is_named(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match=r"config\.json: train\.seed: missing"):
         stored.load(tmp_path)
+
+
+WRONG_JSON = ["[]", "5", "null", '"x"', '{"train": 5}', '{"data": []}', "[" * 100_000]
+
+
+@pytest.mark.parametrize("text", [*WRONG_JSON, '{"optimizer": {"critic": 5}}', "{}"])
+def test_a_stored_config_of_another_shape_is_named(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match=r"config\.json: "):
+        stored.load(tmp_path)
+
+
+def test_a_stored_config_that_is_not_text_is_named(tmp_path):
+    (tmp_path / "config.json").write_bytes(b"\xff{}")
+    with pytest.raises(UserError, match=r"config\.json: not a run's config"):
+        stored.load(tmp_path)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.checkpoints import loop_numbers
 from PIL import Image
 
 from configs import cyclegan, wgan_gp
@@ -463,7 +464,7 @@ def run(tmp_path_factory):
         state = randomly(shapes)
         averages[step] = state.memory["average"]
         arrays = checkpoint_files.to_arrays(state)
-        checkpoints.save(step, arrays, {"shape": [32, 32, 3]})
+        checkpoints.save(step, arrays, loop_numbers((32, 32, 3)))
     checkpoints.close()
     return folder, averages
 

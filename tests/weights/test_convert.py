@@ -9,6 +9,7 @@ import pytest
 import safetensors.numpy
 from flax.traverse_util import flatten_dict
 from helpers import cyclegans
+from helpers.checkpoints import loop_numbers
 
 from jaxgan import convert, experiment
 from jaxgan.errors import UserError
@@ -449,7 +450,7 @@ def run_of(tmp_path, **fields):
     (tmp_path / "config.json").write_text(run.config_json)
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=1)
     arrays = checkpoint_files.to_arrays(state)
-    checkpoints.save(7, arrays, {"shape": list(cyclegans.SHAPE), "num_classes": 0})
+    checkpoints.save(7, arrays, loop_numbers(cyclegans.SHAPE))
     checkpoints.close()
     return tmp_path, state
 

@@ -136,6 +136,31 @@ def test_a_holder_that_was_away_too_long_ends_itself(path, exits, capsys):
     assert f"{path}: another run took the lock" in capsys.readouterr().err
 
 
+def test_a_lease_that_was_deleted_is_restored(path, exits):
+    with lease.hold_lease(path, ONE):
+        path.unlink()
+        wait_for(lambda: path.exists() and path.read_text().startswith(ONE))
+        with (
+            pytest.raises(UserError, match="process 1 on here is training there"),
+            lease.hold_lease(path, TWO),
+        ):
+            pass
+    assert exits == []
+    assert not path.exists()
+
+
+def test_a_lease_that_was_deleted_long_ago_is_not(path, exits, monkeypatch):
+    """Another run may have come and gone while this one was suspended."""
+    clock = [1000.0]
+    monkeypatch.setattr(lease.time, "time", lambda: clock[0])
+    with lease.hold_lease(path, ONE):
+        clock[0] += 2 * lease.WATCH_SECONDS
+        path.unlink()
+        wait_for(lambda: exits)
+    assert set(exits) == {1}
+    assert not path.exists()
+
+
 def test_a_heartbeat_does_not_overwrite_the_lease_of_another_in_a_bucket():
     """Not even where the other one took it since the holder looked."""
     path = epath.Path(cloud.bucket()) / ".lock"
