@@ -21,4 +21,34 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 def unknown(field: str, name: object, valid: Iterable[str]) -> UserError:
     """Return the error for `field = name` where `name` is none of `valid`."""
-    return UserError(f"{field} = {name}: unknown; {nearest(str(name), valid)}")
+    text = printable(name)
+    return UserError(f"{field} = {text}: unknown; {nearest(text, valid)}")
+
+
+def printable(value: object, longest: int = 200) -> str:
+    """Return the text of a value from outside, for a message to the user.
+
+    Names and keys in a file, names of files and values of flags may be of any length
+    and hold anything, also the codes that control a terminal. The text is cut after
+    `longest` characters, and control characters and others that cannot be seen are
+    escaped as in Python: a line feed becomes \\n.
+    """
+    text = str(value)
+    if len(text) > longest:
+        text = f"{text[:longest]}..."
+    return "".join(
+        letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text
+    )
+
+
+def one_line(message: str, longest_word: int = 300) -> str:
+    """Return a message as one printable line, where no word is endlessly long.
+
+    A word that is cut keeps its end: of a path, this is the name of the file.
+    """
+    words = []
+    for word in message.split():
+        if len(word) > longest_word:
+            word = f"{word[: longest_word - 63]}...{word[-60:]}"
+        words.append(printable(word, longest_word))
+    return " ".join(words)
