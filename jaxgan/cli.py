@@ -1,5 +1,6 @@
 """Flags, exit codes and one-line errors: what the commands share."""
 
+import io
 import os
 import runpy
 import sys
@@ -11,7 +12,7 @@ from typing import NoReturn
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from jaxgan.errors import UserError, unknown
+from jaxgan.errors import UserError, one_line, printable, unknown
 from jaxgan.experiment import Experiment, build
 from jaxgan.experiment.describe import help_lines
 from jaxgan.experiment.variants import flatten
@@ -22,6 +23,8 @@ from jaxgan.workdir.checkpoint_manager import SaveFailed, is_full
 Define = Callable[[flags.FlagValues], None]
 Command = Callable[[flags.FlagValues], int]
 HELP = {"--help", "-help", "-h"}
+# Bytes: Linux takes paths below 4,096, and Orbax's names within a checkpoint have 200.
+LONGEST_WORKDIR = 3800
 
 
 def run(
@@ -35,13 +38,14 @@ def run(
     """
     # Orbax not only raises errors, but also logs their tracebacks.
     logging.set_verbosity(logging.FATAL)
+    escape_what_cannot_be_encoded()
     arguments = list(sys.argv[1:] if argv is None else argv)
     values = flags.FlagValues()
     define(values)
     if HELP & set(arguments):
         print(help_text(values, about))
         return 0
-    return exit_code(lambda: command(parse_flags(values, arguments)))
+    return exit_code(lambda: command(check_not_empty(parse_flags(values, arguments))))
 
 
 def run_with_config(
@@ -108,8 +112,23 @@ def exit_process(main: Callable[[], int]) -> NoReturn:
 
 def print_error(message: str, code: int) -> int:
     """Print an error as one line, and return its exit code."""
-    print(f"jaxgan: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"jaxgan: error: {one_line(message)}", file=sys.stderr)
     return code
+
+
+def say(text: str) -> None:
+    """Print a line about what is done; the names of files in it may hold anything."""
+    print(f"jaxgan: {printable(text, 2000)}", flush=True)
+
+
+def escape_what_cannot_be_encoded() -> None:
+    """Print what the terminal's encoding lacks as \\xe9 or \\u20ac, without an error.
+
+    The names of files may hold any character, and also bytes that are no character.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def parse_flags(values: flags.FlagValues, arguments: list[str]) -> flags.FlagValues:
@@ -119,7 +138,20 @@ def parse_flags(values: flags.FlagValues, arguments: list[str]) -> flags.FlagVal
     except flags.Error as error:
         raise UserError(str(error).splitlines()[0]) from error
     if len(left) > 1:
-        raise UserError(f"stray argument '{left[1]}'; flags are --name=value")
+        raise UserError(
+            f"stray argument '{printable(left[1])}'; flags are --name=value"
+        )
+    return values
+
+
+def check_not_empty(values: flags.FlagValues) -> flags.FlagValues:
+    """Return the flags; raises UserError for one that is empty, as by `--out=$UNSET`.
+
+    Otherwise it would be ignored without a word.
+    """
+    for name in values:
+        if values[name].present and values[name].value in ("", []):
+            raise UserError(f"--{name} = '': needs a value: {values[name].help}")
     return values
 
 
@@ -128,8 +160,41 @@ def parse_workdir(text: str | None) -> Path:
     if not text:
         raise UserError("--workdir: needed; give the folder of a run")
     if "://" in text and not text.startswith("gs://"):
-        raise UserError(f"--workdir = {text}: must be a local folder or gs://...")
-    return storage.checked_path(text, "--workdir")
+        raise UserError(
+            f"--workdir = {printable(text)}: must be a local folder or gs://..."
+        )
+    workdir = storage.checked_path(text, "--workdir")
+    if not storage.is_remote(workdir) and workdir.exists() and not workdir.is_dir():
+        raise UserError(
+            f"--workdir = {printable(workdir)}: is a file; must be a folder"
+        )
+    length = len(os.fsencode(workdir.absolute()))
+    if length > LONGEST_WORKDIR:
+        raise UserError(
+            f"--workdir = {printable(workdir)}: has {length:,} bytes; must have "
+            f"{LONGEST_WORKDIR:,} or fewer, because the names in it come on top"
+        )
+    return workdir
+
+
+def parse_run(text: str | None) -> Path:
+    """Return the folder of an existing run that `--workdir` names.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    workdir = parse_workdir(text)
+    if not workdir.is_dir():
+        raise UserError(f"--workdir = {printable(workdir)}: no such folder")
+    return workdir
+
+
+def parse_local_path(values: flags.FlagValues, name: str) -> Path:
+    """Return the path on this machine that a flag gives; raises UserError."""
+    text = values[name].value or ""
+    if "://" in text:
+        raise UserError(f"--{name} = {printable(text)}: must be on this machine")
+    return storage.checked_path(text, f"--{name}")
 
 
 def help_text(values: flags.FlagValues, about: str) -> str:
@@ -172,10 +237,11 @@ def parse_config(arguments: Sequence[str]) -> tuple[ConfigDict, str, list[str]]:
 
 def load_config(path: str, variant: str) -> ConfigDict:
     """Return `get_config(variant)` of a config file; raises UserError."""
-    if not Path(path).is_file():
-        raise UserError(f"--config = {path}: no such file")
+    file = storage.checked_path(path, "--config")
+    if not file.is_file():
+        raise UserError(f"--config = {printable(path)}: no such file")
     try:
-        config = runpy.run_path(path)["get_config"](variant)
+        config = runpy.run_path(str(file))["get_config"](variant)
     except UserError:
         raise
     except Exception as error:  # whatever the user's file raises

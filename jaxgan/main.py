@@ -79,20 +79,24 @@ def command(values: flags.FlagValues, experiment: "Experiment", name: str) -> in
     """Train in --workdir, by default `runs/NAME`; returns the exit code."""
     from jaxgan import cli
     from jaxgan.errors import UserError
-    from jaxgan.experiment.describe import describe
+    from jaxgan.experiment.describe import describe, initial_shapes
     from jaxgan.files import storage
     from jaxgan.runtime import devices, precision
     from jaxgan.runtime.rendezvous import connect_processes
     from jaxgan.train import train
+    from jaxgan.workdir.start_state import check_init_from
     from jaxgan.workdir.startup import check_same_command
 
     # Set before the first computation, after which neither can change.
     precision.configure(experiment.precision, experiment.deterministic)
-    if values.dry_run:
-        print(describe(experiment))
-        return 0
     text = values.workdir or f"runs/{name}"
     workdir = cli.parse_workdir(text)
+    if values.dry_run:
+        feed = experiment.feed(experiment.load_data())
+        state = initial_shapes(experiment, feed)
+        check_init_from(experiment, feed, state)
+        print(describe(experiment, feed, state))
+        return 0
     if values.profile and storage.is_remote(workdir):
         raise UserError(f"--profile: needs a --workdir on this machine, not {text}")
     with connect_processes(place(values), experiment.wait_seconds) as link:

@@ -249,7 +249,7 @@ FIELDS: tuple[Field, ...] = (
         "train.deterministic", TRUE_OR_FALSE,
         "reproducible kernels on a GPU; CPU and TPU always have them",
     ),
-    Field("train.init_from", ANY, "workdir, or folder of weights, to start from"),
+    Field("train.init_from", ANY, "workdir, or weights, to start from"),
     Field(
         "parallel.devices", ZERO_OR_MORE,
         "devices in all processes; 0 = as many as divide the batch", resume=True,

@@ -113,7 +113,7 @@ def write(path: Path, picture: Picture) -> None:
     data = _encode(picture, path)
     # The leading dot makes the next run pass the file over, should this process be
     # killed here.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{os.getpid()}.tmp")  # short: any path can be written
     try:
         temporary.write_bytes(data)
         temporary.replace(path)

@@ -1,6 +1,7 @@
 """Samples of a trained run; only its workdir is needed."""
 
-import io
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,17 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import keys, pixels
-from jaxgan.errors import UserError
+from jaxgan import keys
+from jaxgan.errors import UserError, printable
 from jaxgan.experiment import Experiment, stored
 from jaxgan.experiment.latent_family import classes_in_turn
-from jaxgan.files import pictures, storage
 from jaxgan.gans.players import Players
 from jaxgan.runtime import precision
 from jaxgan.types import Array, Gan, GanState, LatentInputs
 from jaxgan.workdir import checkpoint_files
 
 STEPS_OF_A_ROW = 8
+# Each number of a sample is held as float32 twice, and as uint8 in a picture, in a copy
+# of it and in its file.
+BYTES_OF_A_NUMBER = 12
+INTERPOLATED_AT_ONCE = 64
 
 
 class TrainedRun(NamedTuple):
@@ -80,6 +84,9 @@ def draw_samples(
     They are drawn in batches of `batch_size`. Every batch is full, so that with batch
     statistics all samples are normalised over batches of equal size; surplus samples
     are dropped.
+
+    Raises:
+        UserError: a sample is not finite.
     """
     sample = jax.jit(gan.sample)
     padded = np.resize(labels, -(-len(labels) // batch_size) * batch_size)
@@ -89,7 +96,33 @@ def draw_samples(
         inputs = LatentInputs(padded[first : first + batch_size])
         made = sample(state, inputs, jax.random.fold_in(key, keys.SAMPLES))
         drawn.append(np.asarray(made["samples"]))
-    return np.concatenate(drawn)[: len(labels)]
+    return _finite(np.concatenate(drawn)[: len(labels)])
+
+
+def _finite(drawn: np.ndarray) -> np.ndarray:
+    """Return samples; raises UserError if one is not finite."""
+    bad = ~np.isfinite(drawn.reshape(len(drawn), -1)).all(axis=1)
+    if bad.any():
+        raise UserError(
+            f"--workdir: {bad.sum():,} of {len(drawn):,} samples of its checkpoint are "
+            "not finite; give the --step of an earlier one"
+        )
+    return drawn
+
+
+def check_memory(field: str, count: int, numbers: int) -> None:
+    """Raise UserError if `count` samples need more memory than there is.
+
+    `numbers` is how many numbers one sample has, or one cell of a picture.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed = count * numbers * BYTES_OF_A_NUMBER
+    if needed > memory:
+        raise UserError(
+            f"{field} = {count}: needs about {needed / 2**30:,.0f} GiB of memory, and "
+            f"this machine has {memory / 2**30:,.0f}; at most "
+            f"{memory * count // needed:,} fit"
+        )
 
 
 def labels_in_turn(run: TrainedRun, count: int) -> np.ndarray:
@@ -105,11 +138,14 @@ def parse_labels(
         return labels_in_turn(run, count)
     num_classes = run.players().num_classes
     if not num_classes:
-        raise UserError(f"--labels = {','.join(texts)}: the model is not conditional")
+        given = printable(",".join(texts))
+        raise UserError(f"--labels = {given}: the model is not conditional")
     last = num_classes - 1
     for text in texts:
-        if not text.strip().isdigit() or int(text) > last:
-            raise UserError(f"--labels = {text}: must be a class from 0 to {last}")
+        if not re.fullmatch("[0-9]{1,9}", text.strip()) or int(text) > last:
+            raise UserError(
+                f"--labels = {printable(text)}: must be a class from 0 to {last}"
+            )
     return np.resize(np.array([int(t) for t in texts], np.int32), count)
 
 
@@ -130,9 +166,13 @@ def draw_interpolations(
     latents = jax.vmap(lambda t: between(ends[0], ends[1], t))(fractions)
     latents = latents.swapaxes(0, 1).reshape(rows * STEPS_OF_A_ROW, -1)
     row_labels = np.repeat(np.resize(labels, rows), STEPS_OF_A_ROW)
-    inputs = LatentInputs(row_labels, latents)
-    drawn = jax.jit(run.gan.sample)(run.state, inputs, key)["samples"]
-    return np.asarray(drawn), row_labels
+    sample, drawn = jax.jit(run.gan.sample), []
+    # Never all at once: a thousand rows would not fit a device's memory.
+    for first in range(0, len(latents), INTERPOLATED_AT_ONCE):
+        part = slice(first, first + INTERPOLATED_AT_ONCE)
+        inputs = LatentInputs(row_labels[part], latents[part])
+        drawn.append(np.asarray(sample(run.state, inputs, key)["samples"]))
+    return _finite(np.concatenate(drawn)), row_labels
 
 
 def straight_line(start: Array, end: Array, fraction: Array) -> Array:
@@ -154,33 +194,3 @@ def great_circle(start: Array, end: Array, fraction: Array) -> Array:
     angle = jnp.arccos(jnp.clip(cosine, -1 + 1e-6, 1 - 1e-6))
     weights = jnp.sin((1 - fraction) * angle), jnp.sin(fraction * angle)
     return (weights[0] * start + weights[1] * end) / jnp.sin(angle)
-
-
-def write_samples(
-    out: Path, run: TrainedRun, drawn: np.ndarray, labels: np.ndarray, columns: int
-) -> None:
-    """Write samples as a grid (.png), an array (.npz) or single PNGs (a folder).
-
-    Points (toy sets) are written as a scatter plot, or as floats in the array.
-    """
-    players, points = run.players(), drawn.ndim == 2
-    encoded = drawn if points else pixels.to_uint8(drawn, players.value_range)
-    if out.suffix == ".png":
-        picture = (
-            pictures.scatter(drawn, drawn)
-            if points
-            else pictures.grid(encoded, columns)
-        )
-        pictures.save_png(out, picture)
-    elif out.suffix == ".npz":
-        arrays = {"image": encoded}
-        if players.num_classes:
-            arrays["label"] = labels
-        content = io.BytesIO()
-        np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
-        storage.write(out, content.getvalue())
-    elif points:
-        raise UserError(f"--out = {out}: must be FILE.png or FILE.npz for points")
-    else:
-        for number, image in enumerate(encoded):
-            pictures.save_png(out / f"{number:06d}.png", image)
