@@ -63,7 +63,7 @@ def command(values: flags.FlagValues) -> int:
 
 def paths(values: flags.FlagValues) -> tuple[Path, Path]:
     """Return the paths to read and to write, checked; raises UserError."""
-    from jaxgan import cli
+    from jaxgan import command_flags
     from jaxgan.errors import UserError, printable
     from jaxgan.files import storage
 
@@ -74,7 +74,7 @@ def paths(values: flags.FlagValues) -> tuple[Path, Path]:
     if "://" in values.input and not storage.is_remote(values.input):
         raise UserError(f"--input = {printable(values.input)}: must be on this machine")
     source = storage.checked_path(values.input, "--input")
-    target = cli.parse_local_path(values, "output")
+    target = command_flags.parse_local_path(values, "output")
     found = f"--output = {printable(target)}"
     if storage.is_remote(source) and not source.is_dir():
         raise UserError(

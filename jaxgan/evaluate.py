@@ -51,11 +51,11 @@ def define(values: flags.FlagValues) -> None:
 
 def command(values: flags.FlagValues) -> int:
     """Score, append and print; returns 0, or 1 if the file could not be written."""
-    from jaxgan import cli
+    from jaxgan import cli, command_flags
     from jaxgan.experiment import stored
     from jaxgan.inference import drawing, scores
 
-    workdir = cli.parse_run(values.workdir)
+    workdir = command_flags.parse_run(values.workdir)
     steps = parse_steps(workdir, values.step)
     names = scores.choose_scores(stored.load(workdir), values.metrics)
     examples: Any = None

@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command(values: flags.FlagValues, experiment: "Experiment", name: str) -> int:
     """Train in --workdir, by default `runs/NAME`; returns the exit code."""
-    from jaxgan import cli
+    from jaxgan import command_flags
     from jaxgan.errors import UserError
     from jaxgan.experiment.describe import describe, initial_shapes
     from jaxgan.files import storage
@@ -90,7 +90,7 @@ def command(values: flags.FlagValues, experiment: "Experiment", name: str) -> in
     # Set before the first computation, after which neither can change.
     precision.configure(experiment.precision, experiment.deterministic)
     text = values.workdir or f"runs/{name}"
-    workdir = cli.parse_workdir(text)
+    workdir = command_flags.parse_workdir(text)
     if values.dry_run:
         feed = experiment.feed(experiment.load_data())
         state = initial_shapes(experiment, feed)

@@ -50,10 +50,10 @@ def define(values: flags.FlagValues) -> None:
 
 def command(values: flags.FlagValues) -> int:
     """Draw and write the samples; returns 0."""
-    from jaxgan import cli
+    from jaxgan import cli, command_flags
     from jaxgan.inference import drawing, sample_files
 
-    workdir = cli.parse_run(values.workdir)
+    workdir = command_flags.parse_run(values.workdir)
     target = sample_files.parse_target(values.out) if values.out else None
     run = drawing.load_run(workdir, values.step)
     run.players()  # raises UserError for a CycleGAN

@@ -49,15 +49,15 @@ def command(values: flags.FlagValues) -> int:
 
     0: all were translated; 2: not all; 128 + N: stopped by signal N.
     """
-    from jaxgan import cli
+    from jaxgan import cli, command_flags
     from jaxgan.files import image_folders, storage
     from jaxgan.inference import generators
     from jaxgan.runtime.signals import StopSignals
 
     check_flags(values)
     given, output = (
-        cli.parse_local_path(values, "input"),
-        cli.parse_local_path(values, "output"),
+        command_flags.parse_local_path(values, "input"),
+        command_flags.parse_local_path(values, "output"),
     )
     targets = image_folders.translation_files(given, output, say)
     with StopSignals() as signals:
@@ -88,7 +88,7 @@ def command(values: flags.FlagValues) -> int:
 
 def check_flags(values: flags.FlagValues) -> None:
     """Raise UserError for flags that are missing, unknown or contradict one another."""
-    from jaxgan import cli
+    from jaxgan import command_flags
     from jaxgan.errors import UserError, printable
 
     if bool(values.workdir) == bool(values.weights):
@@ -97,10 +97,10 @@ def check_flags(values: flags.FlagValues) -> None:
     for name in ("input", "output"):
         if not values[name].value:
             raise UserError(f"--{name}: needed, {values[name].help}")
-        cli.parse_local_path(values, name)
+        command_flags.parse_local_path(values, name)
     if values.workdir:
-        cli.parse_run(values.workdir)
-    elif cli.parse_local_path(values, "weights").is_dir():
+        command_flags.parse_run(values.workdir)
+    elif command_flags.parse_local_path(values, "weights").is_dir():
         raise UserError(
             f"--weights = {printable(values.weights)}: is a folder; must be a file "
             "(the folder of a run is given by --workdir)"
@@ -116,14 +116,14 @@ def check_flags(values: flags.FlagValues) -> None:
 
 def load_generator(values: flags.FlagValues) -> "TrainedGenerator":
     """Return the generator that the flags name."""
-    from jaxgan import cli
+    from jaxgan import command_flags
     from jaxgan.inference import generators
 
     if values.workdir:
-        workdir = cli.parse_workdir(values.workdir)
+        workdir = command_flags.parse_workdir(values.workdir)
         return generators.load_from_run(workdir, values.direction, values.step)
     return generators.load_from_file(
-        cli.parse_local_path(values, "weights"), values.direction
+        command_flags.parse_local_path(values, "weights"), values.direction
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxgan import pixels
 from jaxgan.errors import UserError, printable
 from jaxgan.files import pictures, storage
-from jaxgan.files.image_folders import has_image_ending
+from jaxgan.files.image_search import has_image_ending
 from jaxgan.inference.drawing import TrainedRun, check_memory
 
 ENDINGS: dict[str, Literal["grid", "array"]] = {".png": "grid", ".npz": "array"}
