@@ -152,7 +152,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename == os.fspath(temporary):
+        # `write` names no file when the disk is full.
+        if error.filename in (None, os.fspath(temporary)):
             error.filename, error.filename2 = os.fspath(path), None
         raise
     finally:

@@ -79,7 +79,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
     def fill():
         with storage.whole_file(path) as beside:
             beside.write_bytes(b"half")
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(beside))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with pytest.raises(OSError, match="No space left") as caught:
         fill()
