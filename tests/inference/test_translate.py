@@ -393,6 +393,28 @@ def test_damaged_images_are_named_and_all_others_done(negatives, tmp_path):
     assert names == ["a.png", "c.png"]
 
 
+def test_names_of_any_kind_and_length(negatives, tmp_path):
+    """One whose translation cannot have its name fails alone, and says so in a line."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    names = ["n" * 251 + ".png", "n" * 251 + ".bmp", "n" * 251 + ".jpg"]
+    names += [" two  spaces.png", "\x1b[31mred.png", "line\nfeed.png", "\udce9.png"]
+    for name in names:
+        Image.fromarray(noise(8, 8)).save(tmp_path / "x.png")
+        (tmp_path / "x.png").rename(folder / name)
+    (folder / "broken\x1b[31m\udce9.png").touch()
+    code, out, err = negatives(folder)
+    assert code == 2
+    assert "6 of 8 images by a2b" in out
+    assert err.startswith("jaxgan: error: 2 of 8 images not translated: ")
+    assert "File name too long" in err
+    assert r"broken\x1b[31m\udce9.png: not a readable image" in err
+    assert err.count("\n") == 1
+    assert err[:-1].isprintable()
+    found = {path.name for path in (tmp_path / "out").iterdir()}
+    assert found == set(names) - {"n" * 251 + ".jpg"}
+
+
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_signal_ends_after_the_image_at_hand(
     number, code, negatives, tmp_path, monkeypatch
