@@ -79,7 +79,7 @@ def command(values: flags.FlagValues, experiment: "Experiment", name: str) -> in
     """Train in --workdir, by default `runs/NAME`; returns the exit code."""
     from jaxgan import command_flags
     from jaxgan.errors import UserError
-    from jaxgan.experiment.describe import describe, initial_shapes
+    from jaxgan.experiment.describe import describe
     from jaxgan.files import storage
     from jaxgan.runtime import devices, precision
     from jaxgan.runtime.rendezvous import connect_processes
@@ -92,10 +92,9 @@ def command(values: flags.FlagValues, experiment: "Experiment", name: str) -> in
     text = values.workdir or f"runs/{name}"
     workdir = command_flags.parse_workdir(text)
     if values.dry_run:
-        feed = experiment.feed(experiment.load_data())
-        state = initial_shapes(experiment, feed)
-        check_init_from(experiment, feed, state)
-        print(describe(experiment, feed, state))
+        described = describe(experiment)
+        check_init_from(experiment)
+        print(described)
         return 0
     if values.profile and storage.is_remote(workdir):
         raise UserError(f"--profile: needs a --workdir on this machine, not {text}")

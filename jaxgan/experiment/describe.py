@@ -3,24 +3,16 @@
 import jax
 
 from jaxgan.experiment.experiment import Experiment
-from jaxgan.experiment.feed import Feed
 from jaxgan.experiment.schema import FIELDS
 from jaxgan.rules import Choice
 from jaxgan.runtime.devices import choose_devices
-from jaxgan.types import GanState
 
 
-def initial_shapes(experiment: Experiment, feed: Feed) -> GanState:
-    """Return the shapes of the state at step 0."""
+def describe(experiment: Experiment) -> str:
+    """Return the config, the parameter tables, the data and the devices as text."""
+    feed = experiment.feed(experiment.load_data())
     gan = experiment.gan(feed.shape, feed.num_classes)
-    return jax.eval_shape(gan.init, jax.random.key(0))
-
-
-def describe(experiment: Experiment, feed: Feed, state: GanState) -> str:
-    """Return the config, the parameter tables, the data and the devices as text.
-
-    `state` is what `initial_shapes` returned.
-    """
+    state = jax.eval_shape(gan.init, jax.random.key(0))
     devices = choose_devices(
         experiment.num_devices, experiment.batch_size, experiment.accumulate_steps
     )

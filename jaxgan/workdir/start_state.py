@@ -8,7 +8,7 @@ from jaxgan.experiment import Experiment
 from jaxgan.experiment.feed import Feed
 from jaxgan.types import Gan, GanState
 from jaxgan.workdir.checkpoint_manager import Checkpoints
-from jaxgan.workdir.warm_start import Networks, read_networks, warm_start
+from jaxgan.workdir.warm_start import read_networks, warm_start
 
 
 def restore_or_init(
@@ -25,7 +25,9 @@ def restore_or_init(
     if restored is not None:
         return restored
     # Before the first function is compiled, which may take a minute.
-    networks = check_init_from(experiment, feed, like)
+    networks = {}
+    if experiment.init_from:
+        networks = read_networks(experiment, like, feed.shape)
     state = jax.jit(gan.init)(key)
     experiment.check_critic(feed.shape, feed.num_classes, state.critic.params)
     if networks:
@@ -33,14 +35,10 @@ def restore_or_init(
     return state, {"sums": {}, "counts": {}, "seconds": 0.0}
 
 
-def check_init_from(experiment: Experiment, feed: Feed, like: GanState) -> Networks:
-    """Return the networks that `train.init_from` names, none if it is empty.
-
-    `like` is the state at step 0, or only its shapes.
-
-    Raises:
-        UserError: `train.init_from` cannot be used.
-    """
-    if not experiment.init_from:
-        return {}
-    return read_networks(experiment, like, feed.shape)
+def check_init_from(experiment: Experiment) -> None:
+    """Raise UserError if `train.init_from` cannot be used; for a dry run."""
+    if experiment.init_from:
+        feed = experiment.feed(experiment.load_data())
+        gan = experiment.gan(feed.shape, feed.num_classes)
+        like = jax.eval_shape(gan.init, jax.random.key(experiment.seed))
+        read_networks(experiment, like, feed.shape)
