@@ -98,7 +98,7 @@ BASE: dict[str, dict] = {
         "steps_per_call": 1,
         "accumulate_steps": 1,  # micro-batches in a batch, to save memory
         "deterministic": False,  # for a GPU; CPU and TPU are always deterministic
-        "init_from": "",  # workdir, or folder of converted weights, to start from
+        "init_from": "",  # workdir, file or folder of weights to start from
     },
     "parallel": {
         "devices": 0,  # in all processes; 0 = as many as divide the batch

@@ -1,5 +1,6 @@
 """Flags, exit codes and one-line errors: what the commands share."""
 
+import io
 import os
 import runpy
 import sys
@@ -11,7 +12,8 @@ from typing import NoReturn
 from absl import flags, logging
 from ml_collections import ConfigDict
 
-from jaxgan.errors import UserError, printable
+from jaxgan.command_flags import check_not_empty, help_text, parse_flags
+from jaxgan.errors import UserError, one_line, printable
 from jaxgan.experiment import Experiment, build
 from jaxgan.experiment.describe import help_lines
 from jaxgan.experiment.variants import flatten, set_field
@@ -36,13 +38,14 @@ def run(
     """
     # Orbax not only raises errors, but also logs their tracebacks.
     logging.set_verbosity(logging.FATAL)
+    escape_what_cannot_be_encoded()
     arguments = list(sys.argv[1:] if argv is None else argv)
     values = flags.FlagValues()
     define(values)
     if HELP & set(arguments):
         print(help_text(values, about))
         return 0
-    return exit_code(lambda: command(parse_flags(values, arguments)))
+    return exit_code(lambda: command(check_not_empty(parse_flags(values, arguments))))
 
 
 def run_with_config(
@@ -109,38 +112,23 @@ def exit_process(main: Callable[[], int]) -> NoReturn:
 
 def print_error(message: str, code: int) -> int:
     """Print an error as one line, and return its exit code."""
-    print(f"jaxgan: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"jaxgan: error: {one_line(message)}", file=sys.stderr)
     return code
 
 
-def parse_flags(values: flags.FlagValues, arguments: list[str]) -> flags.FlagValues:
-    """Return the flags with `arguments` parsed; raises UserError for a wrong one."""
-    try:
-        left = values(["jaxgan", *arguments])
-    except flags.Error as error:
-        raise UserError(str(error).splitlines()[0]) from error
-    if len(left) > 1:
-        raise UserError(f"stray argument '{left[1]}'; flags are --name=value")
-    return values
+def say(text: str) -> None:
+    """Print a line about what is done; the names of files in it may hold anything."""
+    print(f"jaxgan: {printable(text, 2000)}", flush=True)
 
 
-def parse_workdir(text: str | None) -> Path:
-    """Return the folder that `--workdir` names; raises UserError for a wrong one."""
-    if not text:
-        raise UserError("--workdir: needed; give the folder of a run")
-    if "://" in text and not text.startswith("gs://"):
-        raise UserError(f"--workdir = {text}: must be a local folder or gs://...")
-    return storage.checked_path(text, "--workdir")
+def escape_what_cannot_be_encoded() -> None:
+    """Print what the terminal's encoding lacks as \\xe9 or \\u20ac, without an error.
 
-
-def help_text(values: flags.FlagValues, about: str) -> str:
-    """Return what a command does, and a line for each flag with its default."""
-    lines = [about.strip(), "", "Flags:"]
-    for name in sorted(values):
-        flag = values[name]
-        default = "" if flag.default in (None, "") else f" (default: {flag.default})"
-        lines.append(f"  --{name}: {flag.help}{default}")
-    return "\n".join(lines)
+    The names of files may hold any character, and also bytes that are no character.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def parse_config(arguments: Sequence[str]) -> tuple[ConfigDict, str, list[str]]:
@@ -173,10 +161,11 @@ def parse_config(arguments: Sequence[str]) -> tuple[ConfigDict, str, list[str]]:
 
 def load_config(path: str, variant: str) -> ConfigDict:
     """Return `get_config(variant)` of a config file; raises UserError."""
-    if not Path(path).is_file():
-        raise UserError(f"--config = {path}: no such file")
+    file = storage.checked_path(path, "--config")
+    if not file.is_file():
+        raise UserError(f"--config = {printable(path)}: no such file")
     try:
-        get_config = runpy.run_path(path).get("get_config")
+        get_config = runpy.run_path(str(file)).get("get_config")
         if get_config is None:
             raise UserError(
                 f"--config = {path}: defines no get_config; it needs a function "

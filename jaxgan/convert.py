@@ -6,7 +6,6 @@ network of a run: `--input=WORKDIR --network=a2b`. The names of the official cod
 G_A (here a2b), G_B (b2a), D_A (b) and D_B (a).
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,6 +46,7 @@ def define(values: flags.FlagValues) -> None:
 
 def command(values: flags.FlagValues) -> int:
     """Read, convert and write; returns 0."""
+    from jaxgan import cli
     from jaxgan.weights import official_networks
 
     source, target = paths(values)
@@ -57,33 +57,37 @@ def command(values: flags.FlagValues) -> int:
     count = write_network(target, variables, about)
     words = official_networks.description(about["network"])
     name = f" {about['name']}" if about["name"] else ""
-    print(f"jaxgan: {about['player']}{name}, {words}: {count:,} parameters in {target}")
+    cli.say(f"{about['player']}{name}, {words}: {count:,} parameters in {target}")
     return 0
 
 
 def paths(values: flags.FlagValues) -> tuple[Path, Path]:
     """Return the paths to read and to write, checked; raises UserError."""
-    from jaxgan.errors import UserError
+    from jaxgan import command_flags
+    from jaxgan.errors import UserError, printable
     from jaxgan.files import storage
 
     if not values.input:
         raise UserError("--input: needed, FILE.pth, FILE.safetensors or a workdir")
     if not values.output:
         raise UserError("--output: needed, FILE.safetensors or FILE.pth")
+    if "://" in values.input and not storage.is_remote(values.input):
+        raise UserError(f"--input = {printable(values.input)}: must be on this machine")
     source = storage.checked_path(values.input, "--input")
-    target = Path(values.output)
+    target = command_flags.parse_local_path(values, "output")
+    found = f"--output = {printable(target)}"
     if storage.is_remote(source) and not source.is_dir():
-        raise UserError(f"--input = {source}: only a run's workdir may be in a bucket")
-    if "://" in values.output:
-        raise UserError(f"--output = {values.output}: must be on this machine")
+        raise UserError(
+            f"--input = {printable(source)}: only a run's workdir may be in a bucket"
+        )
     if not source.exists():
-        raise UserError(f"--input = {source}: no such file or folder")
-    if target.suffix not in (".safetensors", ".pth"):
-        raise UserError(f"--output = {target}: must end in .safetensors or .pth")
+        raise UserError(f"--input = {printable(source)}: no such file or folder")
+    if target.suffix.lower() not in (".safetensors", ".pth"):
+        raise UserError(f"{found}: must end in .safetensors or .pth")
     if target.is_dir():
-        raise UserError(f"--output = {target}: is a folder; give a file's name")
+        raise UserError(f"{found}: is a folder; give a file's name")
     if target.exists() and target.samefile(source):
-        raise UserError(f"--output = {target}: is the input, which is kept")
+        raise UserError(f"{found}: is the input, which is kept")
     return source, target
 
 
@@ -91,6 +95,7 @@ def load_from_run(
     workdir: Path, values: flags.FlagValues
 ) -> tuple[Any, dict[str, Any]]:
     """Return (variables, about) of a network of a run; raises UserError."""
+    from jaxgan import cli
     from jaxgan.errors import UserError
     from jaxgan.inference import trained
     from jaxgan.weights.network_files import NAMES
@@ -102,7 +107,7 @@ def load_from_run(
     if values.padding:
         raise UserError(f"--padding = {values.padding}: the run in {workdir} knows it")
     variables, about, step = trained.network(workdir, values.network, values.step)
-    print(f"jaxgan: {values.network} of step {step} in {workdir}")
+    cli.say(f"{values.network} of step {step} in {workdir}")
     return variables, about
 
 
@@ -119,8 +124,9 @@ def load_from_file(path: Path, values: flags.FlagValues) -> tuple[Any, dict[str,
             )
     variables, about = network_files.load(path)
     network = about["network"]
-    assumed = path.suffix != ".safetensors" and official_networks.padding_is_assumed(
-        network
+    assumed = (
+        path.suffix.lower() != ".safetensors"
+        and official_networks.padding_is_assumed(network)
     )
     if values.padding:
         if values.padding not in ("reflect", "replicate"):
@@ -142,19 +148,16 @@ def write_network(path: Path, variables: Any, about: dict[str, Any]) -> int:
     """Write a network to a file, all or nothing; returns its number of parameters."""
     import jax
 
+    from jaxgan.files import storage
     from jaxgan.weights import network_files, official_networks, torch_files
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    try:
-        if path.suffix == ".pth":
+    storage.make_folder(path.parent, "--output")
+    with storage.whole_file(path) as temporary:
+        if path.suffix.lower() == ".pth":
             tensors = official_networks.to_torch(variables, about["network"])
             torch_files.write(temporary, tensors)
         else:
             network_files.save(temporary, variables, about)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
 
 

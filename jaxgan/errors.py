@@ -54,3 +54,16 @@ def printable(value: object, longest: int = 200) -> str:
     return "".join(
         letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text
     )
+
+
+def one_line(message: str, longest_word: int = 300) -> str:
+    """Return a message as one printable line, where no word is endlessly long.
+
+    A word that is cut keeps its end: of a path, this is the name of the file.
+    """
+    words = []
+    for word in message.split():
+        if len(word) > longest_word:
+            word = f"{word[: longest_word - 63]}...{word[-60:]}"
+        words.append(printable(word, longest_word))
+    return " ".join(words)

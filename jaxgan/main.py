@@ -77,22 +77,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command(values: flags.FlagValues, experiment: "Experiment", name: str) -> int:
     """Train in --workdir, by default `runs/NAME`; returns the exit code."""
-    from jaxgan import cli
+    from jaxgan import command_flags
     from jaxgan.errors import UserError
     from jaxgan.experiment.describe import describe
     from jaxgan.files import storage
     from jaxgan.runtime import devices, precision
     from jaxgan.runtime.rendezvous import connect_processes
     from jaxgan.train import train
+    from jaxgan.workdir.start_state import check_init_from
     from jaxgan.workdir.startup import check_same_command
 
     # Set before the first computation, after which neither can change.
     precision.configure(experiment.precision, experiment.deterministic)
-    if values.dry_run:
-        print(describe(experiment))
-        return 0
     text = values.workdir or f"runs/{name}"
-    workdir = cli.parse_workdir(text)
+    workdir = command_flags.parse_workdir(text)
+    if values.dry_run:
+        described = describe(experiment)
+        check_init_from(experiment)
+        print(described)
+        return 0
     if values.profile and storage.is_remote(workdir):
         raise UserError(f"--profile: needs a --workdir on this machine, not {text}")
     with connect_processes(place(values), experiment.wait_seconds) as link:

@@ -1,8 +1,8 @@
 """Draw samples from a checkpoint: `python -m jaxgan.sample --workdir=runs/wgan_gp`.
 
 It needs only the workdir. `--out` determines the format: FILE.png is a grid, FILE.npz
-holds the samples as an array (`image`, and `label` for conditional models), and
-anything else is a folder of single PNGs.
+holds the samples as an array (`image`, and `label` for conditional models), and a name
+without an ending is a folder of single PNGs.
 """
 
 import sys
@@ -19,13 +19,13 @@ def define(values: flags.FlagValues) -> None:
         flag_values=values, lower_bound=0,
     )  # fmt: skip
     flags.DEFINE_integer(
-        "num", 64, "number of samples", flag_values=values, lower_bound=1,
-        upper_bound=10_000_000,
+        "num", 64, "number of samples",
+        flag_values=values, lower_bound=1, upper_bound=10**6,
     )  # fmt: skip
+    # Below 2^31 as `train.seed`: from 2^32 on, seeds repeat.
     flags.DEFINE_integer(
-        # JAX takes larger seeds modulo 2^32.
-        "seed", 0, "seed of the latents", flag_values=values, lower_bound=0,
-        upper_bound=2**32 - 1,
+        "seed", 0, "seed of the latents",
+        flag_values=values, lower_bound=0, upper_bound=2**31 - 1,
     )  # fmt: skip
     flags.DEFINE_string(
         "out",
@@ -50,25 +50,24 @@ def define(values: flags.FlagValues) -> None:
 
 def command(values: flags.FlagValues) -> int:
     """Draw and write the samples; returns 0."""
-    from jaxgan import cli
-    from jaxgan.files import storage
-    from jaxgan.inference import drawing
+    from jaxgan import cli, command_flags
+    from jaxgan.inference import drawing, sample_files
 
-    workdir = cli.parse_workdir(values.workdir)
+    workdir = command_flags.parse_run(values.workdir)
+    target = sample_files.parse_target(values.out) if values.out else None
     run = drawing.load_run(workdir, values.step)
     run.players()  # raises UserError for a CycleGAN
-    drawing.check_count(run, "--num", values.num)
+    default = workdir / f"samples-{run.step}.png"
+    target = target or sample_files.Target(default, "grid")
     labels = drawing.parse_labels(run, values.labels, values.num)
+    sample_files.check_target(target, run, values.num)
     if values.interpolate:
         drawn, labels = drawing.draw_interpolations(run, labels, values.seed)
     else:
         drawn = drawing.draw_samples(run.gan, run.state, labels, values.seed)
-    default = workdir / f"samples-{run.step}.png"
-    out = storage.checked_path(values.out, "--out") if values.out else default
-    drawing.write_samples(
-        out, run, drawn, labels, columns=8 if values.interpolate else 0
-    )
-    print(f"jaxgan: {len(drawn)} samples of step {run.step} in {out}")
+    columns = drawing.STEPS_OF_A_ROW if values.interpolate else 0
+    sample_files.write_samples(target, run, drawn, labels, columns)
+    cli.say(f"{len(drawn)} samples of step {run.step} in {target.path}")
     return 0
 
 

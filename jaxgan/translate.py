@@ -49,19 +49,22 @@ def command(values: flags.FlagValues) -> int:
 
     0: all were translated; 2: not all; 128 + N: stopped by signal N.
     """
-    from jaxgan import cli
-    from jaxgan.files import image_folders
+    from jaxgan import cli, command_flags
+    from jaxgan.files import image_folders, storage
     from jaxgan.inference import generators
     from jaxgan.runtime.signals import StopSignals
 
     check_flags(values)
-    given, output = Path(values.input), Path(values.output)
+    given, output = (
+        command_flags.parse_local_path(values, "input"),
+        command_flags.parse_local_path(values, "output"),
+    )
     targets = image_folders.translation_files(given, output, say)
     with StopSignals() as signals:
         generator = load_generator(values)
         # Before the first translation, so that a folder that may not be written to is
         # reported at once.
-        output.mkdir(parents=True, exist_ok=True)
+        storage.make_folder(output, "--output")
         with Progress(len(targets)) as progress:
             outcome = generators.translate_files(
                 generators.Translator(generator, progress.say),
@@ -85,48 +88,50 @@ def command(values: flags.FlagValues) -> int:
 
 def check_flags(values: flags.FlagValues) -> None:
     """Raise UserError for flags that are missing, unknown or contradict one another."""
-    from jaxgan import cli
-    from jaxgan.errors import UserError
+    from jaxgan import command_flags
+    from jaxgan.errors import UserError, printable
 
     if bool(values.workdir) == bool(values.weights):
         found = "both" if values.workdir else "none"
         raise UserError(f"--workdir or --weights: one of them is needed, found {found}")
-    if values.workdir and not cli.parse_workdir(values.workdir).is_dir():
-        raise UserError(f"--workdir = {values.workdir}: no such folder")
-    if values.weights and Path(values.weights).is_dir():
-        raise UserError(
-            f"--weights = {values.weights}: is a folder; must be a file (the folder "
-            "of a run is given by --workdir)"
-        )
     for name in ("input", "output"):
-        text = values[name].value
-        if not text:
-            raise UserError(f"--{name}: needed")
-    for name in ("input", "output", "weights"):
-        if "://" in (values[name].value or ""):
-            raise UserError(f"--{name} = {values[name].value}: must be on this machine")
+        if not values[name].value:
+            raise UserError(f"--{name}: needed, {values[name].help}")
+        command_flags.parse_local_path(values, name)
+    if values.workdir:
+        command_flags.parse_run(values.workdir)
+    elif command_flags.parse_local_path(values, "weights").is_dir():
+        raise UserError(
+            f"--weights = {printable(values.weights)}: is a folder; must be a file "
+            "(the folder of a run is given by --workdir)"
+        )
     if values.workdir and not values.direction:
         raise UserError("--direction: needed, a2b or b2a")
     if values.direction not in (None, "", "a2b", "b2a"):
-        raise UserError(f"--direction = {values.direction}: must be a2b or b2a")
+        found = printable(values.direction)
+        raise UserError(f"--direction = {found}: must be a2b or b2a")
     if values.weights and values.step is not None:
         raise UserError(f"--step = {values.step}: belongs to --workdir")
 
 
 def load_generator(values: flags.FlagValues) -> "TrainedGenerator":
     """Return the generator that the flags name."""
-    from jaxgan import cli
+    from jaxgan import command_flags
     from jaxgan.inference import generators
 
     if values.workdir:
-        workdir = cli.parse_workdir(values.workdir)
+        workdir = command_flags.parse_workdir(values.workdir)
         return generators.load_from_run(workdir, values.direction, values.step)
-    return generators.load_from_file(Path(values.weights), values.direction)
+    return generators.load_from_file(
+        command_flags.parse_local_path(values, "weights"), values.direction
+    )
 
 
 def say(text: str) -> None:
     """Print a line."""
-    print(f"jaxgan: {text}", flush=True)
+    from jaxgan import cli
+
+    cli.say(text)
 
 
 def summary(paths: Sequence[Path]) -> str:
@@ -140,7 +145,7 @@ class Progress:
     def __init__(self, total: int) -> None:
         self.total, self.count = total, 0
         self.bar: Any = None
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             try:
                 from tqdm import tqdm
             except ImportError:
@@ -156,8 +161,10 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print a line without breaking the bar."""
+        from jaxgan.errors import printable
+
         if self.bar is not None:
-            self.bar.write(f"jaxgan: {text}")
+            self.bar.write(f"jaxgan: {printable(text, 2000)}")
         else:
             say(text)
 

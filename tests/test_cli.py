@@ -1,10 +1,15 @@
 """What users type: help, dry runs, mistakes in one line, samples and scores."""
 
+import errno
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from absl import flags
@@ -12,8 +17,11 @@ from helpers import ROOT
 from helpers.runs import COMMON, run_in_process, write_config
 from PIL import Image
 
-from jaxgan import cli, convert, evaluate, main, sample, translate
-from jaxgan.experiment import describe, variants
+from jaxgan import cli, convert, data, evaluate, main, sample, translate
+from jaxgan.errors import UserError
+from jaxgan.experiment import Experiment, describe, variants
+from jaxgan.files import storage
+from jaxgan.inference import drawing, scores
 
 GP = "--config=configs/wgan_gp.py"
 
@@ -207,13 +215,92 @@ def test_a_config_file_that_gives_no_config_is_one_line(
     assert error.count("\n") == 1
 
 
-def test_workdir_that_cannot_be_made_is_one_line_and_exit_1(tmp_path, capsys):
-    (tmp_path / "file").write_text("")
-    assert main.main([GP, f"--workdir={tmp_path / 'file' / 'run'}"]) == 1
+@pytest.mark.parametrize("command", [main, sample, evaluate])
+def test_workdirs_that_no_folder_can_be(command, tmp_path, capsys):
+    given = [GP] if command is main else []
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.iterdir())
+    deep = f"{tmp_path}" + "/x" * 1900
+    for workdir, words in {
+        f"{tmp_path}/file": "is a file; must be a folder",
+        f"{tmp_path}/file/run": "lies below a file",
+        f"{tmp_path}/{'x' * 5000}": "is too long",
+        deep: "must have 3,800 or fewer",
+        f"{tmp_path}/a\0b": "has a character that no path can have",
+        "~nobody-here/run": "the home of ~nobody-here is not known",
+        "/proc/no/run": "no folder can be made"
+        if command is main
+        else "no such folder",
+        "": "needs a value: folder of the run",
+    }.items():
+        assert command.main([*given, f"--workdir={workdir}"]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("jaxgan: error: --workdir = ")
+        assert error.count("\n") == 1
+        assert len(error) < 700
+        assert words in error
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_dry_run_refuses_the_workdir_that_training_would(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for workdir in (tmp_path / "file", tmp_path / "file" / "run"):
+        assert main.main([GP, f"--workdir={workdir}", "--dry_run"]) == 2
+        assert f"--workdir = {workdir}: " in capsys.readouterr().err
+
+
+def test_a_disk_that_refuses_a_workdir_is_one_line_and_exit_1(
+    tmp_path, capsys, monkeypatch
+):
+    def refuse(path, field):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(storage, "make_folder", refuse)
+    assert main.main([GP, f"--workdir={tmp_path / 'run'}"]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("jaxgan: error: ")
-    assert error.count("\n") == 1
-    assert "Not a directory" in error
+    assert error == f"jaxgan: error: {tmp_path / 'run'}: Read-only file system\n"
+
+
+def test_an_empty_flag_is_a_mistake_and_an_empty_field_is_none(capsys):
+    """`--out=$UNSET` would otherwise do something else without a word."""
+    for command, flag in (
+        (sample, "out"), (sample, "labels"), (evaluate, "metrics"),
+        (evaluate, "data_dir"), (translate, "input"), (convert, "output"),
+    ):  # fmt: skip
+        assert command.main([f"--{flag}="]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"jaxgan: error: --{flag} = '': needs a value: ")
+    assert main.main([GP, "--config.data.dir=", "--dry_run"]) == 0
+
+
+def test_a_home_folder_is_expanded_wherever_a_path_is_given(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = (ROOT / "configs" / "wgan_gp.py").read_text()
+    (tmp_path / "mine.py").write_text(config)
+    workdir = tmp_path / "run"
+    flags = ["--config=~/mine.py", "--workdir=~/run", "--config.data.name=npz"]
+    # The messages name the folders that were looked into.
+    for field, words in {
+        "data.dir": f"{tmp_path}/none",
+        "train.init_from": f"train.init_from = {tmp_path}/none: no such file or folder",
+    }.items():
+        more = [f"--config.{field}=~/none"]
+        if field != "data.dir":
+            more.append("--config.data.name=digits")
+        for dry in ([], ["--dry_run"]):
+            assert main.main([*flags, *more, *dry]) == 2
+            assert words in capsys.readouterr().err
+    assert not workdir.exists()
+    for command, flag in (
+        (sample, "--workdir=~/none"),
+        (evaluate, "--workdir=~/none"),
+        (convert, "--input=~/none --output=~/x.pth"),
+        (translate, "--weights=~/none --input=~/none --output=~/x"),
+    ):
+        assert command.main(flag.split()) == 2
+        assert f" = {tmp_path}/none: no such " in capsys.readouterr().err
 
 
 def test_all_problems_of_a_config_at_once(capsys):
@@ -245,6 +332,75 @@ def test_samples_as_grid_folder_and_array(finished, tmp_path):
     assert np.any(other["image"] != arrays["image"])
 
 
+@pytest.fixture
+def gray(monkeypatch):
+    """Draw gray samples, for which nothing has to be compiled."""
+
+    def draw(gan, state, labels, seed):
+        return np.zeros((len(labels), 32, 32, 1), np.float32)
+
+    monkeypatch.setattr(drawing, "draw_samples", draw)
+    monkeypatch.setattr(scores, "draw_samples", draw)
+
+
+def test_only_names_without_an_ending_are_folders(finished, gray, tmp_path, capsys):
+    def draw(out, code):
+        given = [f"--workdir={finished}", "--num=2", f"--out={out}"]
+        assert sample.main(given) == code
+        return capsys.readouterr().err
+
+    for name in ("grid.jpg", "grid.jpeg", "grid.webp", "grid.pdf", "samples.v2"):
+        error = draw(tmp_path / name, 2)
+        assert f"--out = {tmp_path / name}: must end in .png" in error
+        assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+    draw(tmp_path / "grid.PNG", 0)
+    with Image.open(tmp_path / "grid.PNG") as picture:
+        assert picture.size == (34 * 2 - 2, 32)
+    draw(f"{tmp_path}/samples.v2/", 0)
+    assert len(list((tmp_path / "samples.v2").iterdir())) == 2
+    (tmp_path / "folder.png").mkdir()
+    assert "is a folder" in draw(tmp_path / "folder.png", 2)
+    (tmp_path / "plain").touch()
+    assert "is a file; must be FILE.png" in draw(tmp_path / "plain", 2)
+    assert "lies below a file" in draw(tmp_path / "plain" / "x.png", 2)
+    assert "--out = /proc/no: no folder can be made" in draw("/proc/no/x.png", 2)
+
+
+def test_samples_are_not_mixed_with_other_images(finished, gray, tmp_path, capsys):
+    """The same samples again are no others, and no file is lost."""
+    folder = tmp_path / "samples"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    given = [f"--workdir={finished}", f"--out={folder}"]
+    assert sample.main([*given, "--num=3"]) == 0
+    assert sample.main([*given, "--num=3"]) == 0
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    capsys.readouterr()
+    assert sample.main([*given, "--num=2"]) == 2
+    error = capsys.readouterr().err
+    assert f"--out = {folder}: has 1 other images (000002.png)" in error
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert len(before) == 4
+
+
+def test_samples_on_a_full_disk_leave_no_half_file(
+    finished, gray, tmp_path, capsys, monkeypatch
+):
+    def refuse(written, path):
+        assert Path(written).stat().st_size > 10
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(written))
+
+    monkeypatch.setattr(os, "replace", refuse)
+    for name in ("x.png", "x.npz"):
+        given = [f"--workdir={finished}", "--num=2", f"--out={tmp_path / name}"]
+        assert sample.main(given) == 1
+        error = capsys.readouterr().err
+        assert f"{tmp_path / name}: No space left on device" in error
+        assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_interpolations_are_rows_of_eight(finished, tmp_path):
     out = tmp_path / "rows.png"
     given = [f"--workdir={finished}", f"--out={out}", "--interpolate", "--num=16"]
@@ -264,9 +420,18 @@ def test_interpolations_are_rows_of_eight(finished, tmp_path):
         (["--step=3"], "--step = 3: no such checkpoint; there are 10"),
         (["--labels=12"], "--labels = 12: must be a class from 0 to 9"),
         (["--num=0"], "num"),
+        (["--num=99999999999"], "--num=99999999999"),
+        (["--num=1000000"], "--num = 1000000: the samples take 11.4 GiB"),
+        (["--seed=9223372036854775808"], "not an integer in the range [0, 2147483647]"),
+        (["--seed=4294967296"], "--seed=4294967296"),  # its samples are those of 0
+        (["--step=\u00b2"], "--step=\u00b2"),
+        (["--labels=\u00b2"], "--labels = \u00b2: must be a class from 0 to 9"),
+        (["--labels=\x1b[31m"], r"--labels = \x1b[31m: must be a class"),
     ],
 )
-def test_sampling_mistakes(finished, given, message, capsys):
+def test_sampling_mistakes(finished, given, message, capsys, monkeypatch):
+    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**20}  # 4 GiB
+    monkeypatch.setattr(os, "sysconf", pages.get)
     assert sample.main([f"--workdir={finished}", *given]) == 2
     error = capsys.readouterr().err
     assert message in error
@@ -312,3 +477,110 @@ def test_evaluation_is_printed_and_appended(finished, capsys):
     assert evaluate.main([*given, "--metrics=modes"]) == 2
     assert "--metrics = modes: not for wgan_gp" in capsys.readouterr().err
     assert evaluate.main([*given, "--metrics=fid"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("--step=\u00b2", "--step = \u00b2: must be a step's number, or all"),
+        (f"--step={'9' * 5000}", "must be a step's number, or all"),
+        ("--step=3", "--step = 3: no such checkpoint; there are 10"),
+        ("--metrics=wasserstein,", "--metrics = : unknown"),
+        ("--num_samples=99999999999", "--num_samples=99999999999"),
+        ("--data_dir=/nope", "--data_dir = /nope: the run's data, digits, is built in"),
+    ],
+)
+def test_evaluation_mistakes(finished, given, message, capsys):
+    before = sorted(finished.iterdir())
+    assert evaluate.main([f"--workdir={finished}", given]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert sorted(finished.iterdir()) == before
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """The finished run in a folder of its own."""
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+def with_data(monkeypatch, image_size=32):
+    """Let a run have identical images."""
+    shape = (image_size, image_size, 1)
+    source = data.ArraySource(np.full((8, *shape), 7, np.uint8))
+    dataset = data.Dataset(source, source, shape, 10, np.dtype(np.uint8))
+    monkeypatch.setattr(Experiment, "load_data", lambda *_: dataset)
+
+
+def test_identical_images_have_no_ratio(copy, gray, capsys, monkeypatch):
+    with_data(monkeypatch)
+    assert evaluate.main([f"--workdir={copy}", "--num_samples=8"]) == 0
+    heading, row = capsys.readouterr().out.splitlines()
+    assert row.split()[heading.split().index("wasserstein_ratio")] == "-"
+    (line,) = (copy / "evaluation.jsonl").read_text().splitlines()[-1:]
+    found = json.loads(line, parse_constant=pytest.fail)
+    assert (found["wasserstein_real"], found["wasserstein_ratio"]) == (0, None)
+    assert found["wasserstein"] > 0
+
+
+def test_data_of_another_shape(copy, capsys, monkeypatch):
+    with_data(monkeypatch, image_size=8)
+    assert evaluate.main([f"--workdir={copy}"]) == 2
+    error = capsys.readouterr().err
+    assert "data.dir = : examples of shape (8, 8, 1); the run was trained on" in error
+    assert error.count("\n") == 1
+
+
+def test_scores_are_printed_where_they_cannot_be_kept(copy, gray, capsys, monkeypatch):
+    def refuse(path, line):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(storage, "append", refuse)
+    assert evaluate.main([f"--workdir={copy}", "--num_samples=8"]) == 1
+    found = capsys.readouterr()
+    assert "wasserstein_ratio" in found.out
+    assert found.err == (
+        f"jaxgan: error: {copy}/evaluation.jsonl: Read-only file system; the scores "
+        "are printed, but not kept in this file\n"
+    )
+
+
+def test_scores_that_were_taken_are_printed_whatever_comes_next(copy, gray, capsys):
+    """Of the second checkpoint, one file is damaged."""
+    shutil.copytree(copy / "checkpoints" / "10", copy / "checkpoints" / "20")
+    victim = next((copy / "checkpoints" / "20" / "state").rglob("d/*"))
+    victim.write_bytes(victim.read_bytes()[:-1])
+    given = [f"--workdir={copy}", "--num_samples=8", "--step=all"]
+    assert evaluate.main(given) == 2
+    found = capsys.readouterr()
+    assert found.out.splitlines()[1].split()[:2] == ["10", "digits"]
+    assert "20: damaged" in found.err
+
+
+def test_samples_that_are_not_finite_are_refused(finished, tmp_path, monkeypatch):
+    run = drawing.load_run(finished)
+    wild = jax.tree.map(
+        lambda leaf: leaf * np.float32(1e30), run.state.generator.params
+    )
+    state = run.state.replace(generator=run.state.generator.replace(params=wild))
+    labels = np.zeros(4, np.int32)
+    with pytest.raises(UserError, match="4 of 4 samples of its checkpoint are not"):
+        drawing.draw_samples(run.gan, state, labels, seed=0)
+
+
+def test_names_that_the_terminal_cannot_show_end_no_command(monkeypatch):
+    """As with PYTHONIOENCODING=ascii, or names that are no text in any encoding."""
+    for encoding, shown in (
+        ("ascii", b"jaxgan: 1 \\xe9\\u65e5\\udce9\\x1b\n"),
+        ("utf-8", "jaxgan: 1 \xe9\u65e5\\udce9\\x1b\n".encode()),
+    ):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        monkeypatch.setattr(sys, "stdout", stream)
+
+        def command(values):
+            cli.say("1 \xe9\u65e5\udce9\x1b")
+            return 0
+
+        assert cli.run(command, lambda values: None, "", []) == 0
+        assert stream.detach().getvalue() == shown

@@ -22,6 +22,7 @@ from jaxgan.experiment import (
 )
 from jaxgan.experiment.feed import Feed
 from jaxgan.experiment.values import section
+from jaxgan.files import storage
 from jaxgan.gans.domains import Domains
 from jaxgan.gans.players import Players
 from jaxgan.penalties import Penalty
@@ -60,7 +61,7 @@ class Experiment:
         checkpoint_steps: steps between two checkpoints; 0 for only the last one.
         keep_checkpoints: how many checkpoints are kept.
         steps_per_call: steps in one call of the compiled function.
-        init_from: workdir or folder of weights to start from; '' for none.
+        init_from: workdir, or weights, to start from; '' for none.
         has_average: whether a moving average of the generator is kept.
     """
 
@@ -107,9 +108,11 @@ class Experiment:
         Raises:
             UserError: the data cannot be used.
         """
-        values = self.values
+        values = dict(self.values)
         if directory:
-            values = values | {"data.dir": directory}
+            values["data.dir"] = directory
+        for field in values.keys() & {"data.dir", "data.dir_b"}:
+            values[field] = storage.expand_home(values[field], field)
         return FAMILIES[self.family].load_data(values)
 
     def feed(

@@ -261,7 +261,7 @@ FIELDS: tuple[Field, ...] = (
         "train.deterministic", TRUE_OR_FALSE,
         "reproducible kernels on a GPU; CPU and TPU always have them",
     ),
-    Field("train.init_from", PATH, "workdir, or folder of weights, to start from"),
+    Field("train.init_from", PATH, "workdir, or weights, to start from"),
     Field(
         "parallel.devices", whole(0, 1_000_000),
         "devices in all processes; 0 = as many as divide the batch", resume=True,

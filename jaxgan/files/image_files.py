@@ -6,7 +6,6 @@ need only numpy, and do not clash with an OpenCV that is already installed.
 """
 
 import io
-import os
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from jaxgan.errors import UserError
-from jaxgan.files import image_decoding
+from jaxgan.files import image_decoding, storage
 
 # Endings of the formats that `write` can write. A translation of an image in another
 # format becomes PNG, because writing JPEG or WebP again would lose more.
@@ -111,14 +110,8 @@ def write(path: Path, picture: Picture) -> None:
         UserError: the picture has 16 bits, and the format does not.
     """
     data = _encode(picture, path)
-    # The leading dot makes the next run pass the file over, should this process be
-    # killed here.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with storage.whole_file(path) as temporary:
         temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _encode(picture: Picture, path: Path) -> bytes:

@@ -9,16 +9,27 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from jaxgan.errors import UserError, printable
 from jaxgan.files import buckets
 from jaxgan.files.buckets import is_remote
 
 __all__ = [
-    "WriteFailed", "append", "checked_path", "delete", "is_remote", "list_files",
-    "move", "write",
+    "WriteFailed", "append", "checked_path", "delete", "expand_home", "is_remote",
+    "list_files", "make_folder", "move", "whole_file", "write",
 ]  # fmt: skip
+
+# Errors of a path that no disk could hold: the user's mistake. `make_folder` takes
+# ENOENT for one of them: it makes every parent, and only in places such as /proc can
+# none be made.
+IMPOSSIBLE = {
+    errno.ENOTDIR: "lies below a file",
+    errno.ENAMETOOLONG: "is too long, or a name in it is",
+    errno.ELOOP: "has a link that leads to itself",
+    errno.EINVAL: "is no name that this file system takes",
+}
 
 
 class WriteFailed(Exception):
@@ -26,13 +37,74 @@ class WriteFailed(Exception):
 
 
 def checked_path(text: str, field: str) -> Path:
-    """Return the path that a user gave as `field`, after checking access to its bucket.
+    """Return the path that a user gave as `field`, a flag or a field of the config.
+
+    A `~` at its start becomes the home folder. Nothing has to exist there yet.
 
     Raises:
-        UserError: as `buckets.check_access` does.
+        UserError: nothing can exist there: the path is too long, lies below a file, or
+            names an unknown user's home; or as `buckets.check_access` does.
     """
+    text = expand_home(text, field)
     buckets.check_access(text, field)
-    return buckets.to_path(text)
+    path = buckets.to_path(text)
+    if not is_remote(path):
+        try:
+            path.lstat()
+        except ValueError as error:  # a NUL, or a lone surrogate
+            raise UserError(
+                f"{field} = {printable(text)}: has a character that no path can have"
+            ) from error
+        except OSError as error:
+            if error.errno in IMPOSSIBLE:
+                raise _impossible(field, path, error) from error
+    return path
+
+
+def expand_home(text: str, field: str) -> str:
+    """Return a path with a `~` or `~user` at its start replaced by the home folder.
+
+    Raises:
+        UserError: there is no such user, and nothing of this name.
+    """
+    expanded = os.path.expanduser(text)
+    if expanded.startswith("~") and not os.path.lexists(expanded):
+        user = printable(expanded.partition("/")[0])
+        raise UserError(
+            f"{field} = {printable(text)}: the home of {user} is not known; give the "
+            "whole path (./~ for what is really named so)"
+        )
+    return expanded
+
+
+def make_folder(path: Path, field: str) -> None:
+    """Make a folder that a user gave as `field`, and its parents; it may exist.
+
+    Raises:
+        UserError: no folder can be made there, whatever the rights and the space.
+        OSError: the disk refuses it.
+    """
+    if is_remote(path):
+        path.mkdir(parents=True, exist_ok=True)
+        return
+    try:
+        # Not by `parents=True`, which fails for a thousand folders in one another.
+        for folder in reversed([path, *path.parents]):
+            if not folder.is_dir():
+                folder.mkdir(exist_ok=True)
+    except OSError as error:
+        if error.errno in (*IMPOSSIBLE, errno.EEXIST, errno.ENOENT):
+            raise _impossible(field, path, error) from error
+        raise
+
+
+def _impossible(field: str, path: Path, error: OSError) -> UserError:
+    others = {
+        errno.EEXIST: "exists and is no folder",
+        errno.ENOENT: "no folder can be made there",
+    }
+    reason = (IMPOSSIBLE | others)[error.errno or 0]
+    return UserError(f"{field} = {printable(path)}: {reason}; give another path")
 
 
 @contextmanager
@@ -62,13 +134,36 @@ def write(path: Path, content: str | bytes, durable: bool = False) -> None:
             path.write_bytes(data)  # an object appears only when it is complete
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "wb") as file:
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
         file.write(data)
         if durable:
             file.flush()
             os.fsync(file.fileno())
-    os.replace(temporary, path)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path`; at the end, the file written there becomes `path`.
+
+    After an error, such as a full disk, no part of a file is left, and an older file is
+    as it was. The name beside is hidden, so that it is never taken for an image, and
+    short, because that of `path` may be as long as the file system allows.
+
+    Raises:
+        OSError: as in the block, naming `path`.
+    """
+    temporary = path.with_name(f".{path.name[:40]}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        # `write` names no file when the disk is full.
+        if error.filename in (None, os.fspath(temporary)):
+            error.filename, error.filename2 = os.fspath(path), None
+        raise
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def append(path: Path, content: str | bytes) -> None:

@@ -1,7 +1,6 @@
 """Samples of a trained run; only its workdir is needed."""
 
-import io
-import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,18 +9,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import keys, pixels
-from jaxgan.data.memory import check_fits
-from jaxgan.errors import UserError
+from jaxgan import keys
+from jaxgan.data.memory import check_fits, total_memory
+from jaxgan.errors import UserError, printable
 from jaxgan.experiment import Experiment, stored
 from jaxgan.experiment.latent_family import classes_in_turn
-from jaxgan.files import pictures, storage
 from jaxgan.gans.players import Players
 from jaxgan.runtime import precision
 from jaxgan.types import Array, Gan, GanState, LatentInputs
 from jaxgan.workdir import checkpoint_files
 
 STEPS_OF_A_ROW = 8
+# Each number of a sample is held as float32 twice, and as uint8 in a picture, in a copy
+# of it and in its file.
+BYTES_OF_A_NUMBER = 12
+INTERPOLATED_AT_ONCE = 64
 
 
 class TrainedRun(NamedTuple):
@@ -82,6 +84,9 @@ def draw_samples(
     They are drawn in batches of `batch_size`. Every batch is full, so that with batch
     statistics all samples are normalised over batches of equal size; surplus samples
     are dropped.
+
+    Raises:
+        UserError: a sample is not finite.
     """
     sample = jax.jit(gan.sample)
     padded = np.resize(labels, -(-len(labels) // batch_size) * batch_size)
@@ -91,18 +96,28 @@ def draw_samples(
         inputs = LatentInputs(padded[first : first + batch_size])
         made = sample(state, inputs, jax.random.fold_in(key, keys.SAMPLES))
         drawn.append(np.asarray(made["samples"]))
-    return np.concatenate(drawn)[: len(labels)]
+    return _finite(np.concatenate(drawn)[: len(labels)])
 
 
-def check_count(run: TrainedRun, flag: str, count: int) -> None:
-    """Raise UserError if `count` samples, as `flag` asks for, do not fit the memory."""
-    # As floats from the devices, and once more joined.
-    check_fits(
-        2 * 4 * count * math.prod(run.shape),
-        f"{flag} = {count}",
-        "fewer expected",
-        f"samples of shape {run.shape}",
-    )
+def _finite(drawn: np.ndarray) -> np.ndarray:
+    """Return samples; raises UserError if one is not finite."""
+    bad = ~np.isfinite(drawn.reshape(len(drawn), -1)).all(axis=1)
+    if bad.any():
+        raise UserError(
+            f"--workdir: {bad.sum():,} of {len(drawn):,} samples of its checkpoint are "
+            "not finite; give the --step of an earlier one"
+        )
+    return drawn
+
+
+def check_memory(field: str, count: int, numbers: int) -> None:
+    """Raise UserError if `count` samples need more memory than there is.
+
+    `numbers` is how many numbers one sample has, or one cell of a picture.
+    """
+    needed = count * numbers * BYTES_OF_A_NUMBER
+    most = int(total_memory() / needed * count)
+    check_fits(needed, f"{field} = {count}", f"at most {most:,} fit", "the samples")
 
 
 def labels_in_turn(run: TrainedRun, count: int) -> np.ndarray:
@@ -118,12 +133,14 @@ def parse_labels(
         return labels_in_turn(run, count)
     num_classes = run.players().num_classes
     if not num_classes:
-        raise UserError(f"--labels = {','.join(texts)}: the model is not conditional")
+        given = printable(",".join(texts))
+        raise UserError(f"--labels = {given}: the model is not conditional")
     last = num_classes - 1
     for text in texts:
-        text = text.strip()
-        if not text.isdecimal() or len(text) > 10 or int(text) > last:
-            raise UserError(f"--labels = {text}: must be a class from 0 to {last}")
+        if not re.fullmatch("[0-9]{1,9}", text.strip()) or int(text) > last:
+            raise UserError(
+                f"--labels = {printable(text)}: must be a class from 0 to {last}"
+            )
     return np.resize(np.array([int(t) for t in texts], np.int32), count)
 
 
@@ -144,9 +161,13 @@ def draw_interpolations(
     latents = jax.vmap(lambda t: between(ends[0], ends[1], t))(fractions)
     latents = latents.swapaxes(0, 1).reshape(rows * STEPS_OF_A_ROW, -1)
     row_labels = np.repeat(np.resize(labels, rows), STEPS_OF_A_ROW)
-    inputs = LatentInputs(row_labels, latents)
-    drawn = jax.jit(run.gan.sample)(run.state, inputs, key)["samples"]
-    return np.asarray(drawn), row_labels
+    sample, drawn = jax.jit(run.gan.sample), []
+    # Never all at once: a thousand rows would not fit a device's memory.
+    for first in range(0, len(latents), INTERPOLATED_AT_ONCE):
+        part = slice(first, first + INTERPOLATED_AT_ONCE)
+        inputs = LatentInputs(row_labels[part], latents[part])
+        drawn.append(np.asarray(sample(run.state, inputs, key)["samples"]))
+    return _finite(np.concatenate(drawn)), row_labels
 
 
 def straight_line(start: Array, end: Array, fraction: Array) -> Array:
@@ -168,33 +189,3 @@ def great_circle(start: Array, end: Array, fraction: Array) -> Array:
     angle = jnp.arccos(jnp.clip(cosine, -1 + 1e-6, 1 - 1e-6))
     weights = jnp.sin((1 - fraction) * angle), jnp.sin(fraction * angle)
     return (weights[0] * start + weights[1] * end) / jnp.sin(angle)
-
-
-def write_samples(
-    out: Path, run: TrainedRun, drawn: np.ndarray, labels: np.ndarray, columns: int
-) -> None:
-    """Write samples as a grid (.png), an array (.npz) or single PNGs (a folder).
-
-    Points (toy sets) are written as a scatter plot, or as floats in the array.
-    """
-    players, points = run.players(), drawn.ndim == 2
-    encoded = drawn if points else pixels.to_uint8(drawn, players.value_range)
-    if out.suffix == ".png":
-        picture = (
-            pictures.scatter(drawn, drawn)
-            if points
-            else pictures.grid(encoded, columns)
-        )
-        pictures.save_png(out, picture)
-    elif out.suffix == ".npz":
-        arrays = {"image": encoded}
-        if players.num_classes:
-            arrays["label"] = labels
-        content = io.BytesIO()
-        np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
-        storage.write(out, content.getvalue())
-    elif points:
-        raise UserError(f"--out = {out}: must be FILE.png or FILE.npz for points")
-    else:
-        for number, image in enumerate(encoded):
-            pictures.save_png(out / f"{number:06d}.png", image)

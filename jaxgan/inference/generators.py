@@ -1,5 +1,6 @@
 """Translation of image files of any size by a trained generator."""
 
+import errno
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,6 +25,11 @@ Say = Callable[[str], None]
 # The blocks of a ResNet work at a quarter of the image's side and pad by one reflected
 # pixel, which needs a side of at least two pixels there.
 SMALLEST_SIDE = 8
+# Errors of one file's name that the file system of the output does not take. The other
+# files can still be written, unlike on a full or read-only disk.
+NAME_REFUSED = (
+    errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.ENOTDIR,
+)  # fmt: skip
 
 
 class TrainedGenerator(NamedTuple):
@@ -236,6 +242,10 @@ def translate_files(
         except UserError as error:
             reason = str(error)
             failed.append(reason if str(path) in reason else f"{path}: {reason}")
+        except OSError as error:
+            if error.errno not in NAME_REFUSED:
+                raise
+            failed.append(f"{path}: cannot be written as {target}: {error.strerror}")
         else:
             done += 1
             for note in made.notes:

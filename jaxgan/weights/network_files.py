@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import ml_dtypes
 import numpy as np
 import safetensors
 import safetensors.numpy
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from jaxgan.errors import UserError
+from jaxgan.errors import UserError, printable
 from jaxgan.models import translation
 from jaxgan.types import PyTree
 from jaxgan.weights import official_networks, torch_files
+from jaxgan.weights.file_checks import check_finite, check_size, is_definition
 from jaxgan.weights.official_keys import input_channels
 
 # The networks of a CycleGAN: name -> player.
@@ -33,6 +35,13 @@ NAMES = {"a2b": "generator", "b2a": "generator", "a": "critic", "b": "critic"}
 # are of domain b (docs/papers.md, "CycleGAN: names").
 OFFICIAL_NAMES = {"G_A": "a2b", "G_B": "b2a", "D_A": "b", "D_B": "a"}
 METADATA_KEY = "jaxgan"
+# The types that arrays of weights may have, by their names in a .safetensors file.
+DTYPES = {
+    "F64": np.dtype("f8"),
+    "F32": np.dtype("f4"),
+    "F16": np.dtype("f2"),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+}
 
 
 def load(path: str | Path) -> tuple[PyTree, dict[str, Any]]:
@@ -43,28 +52,50 @@ def load(path: str | Path) -> tuple[PyTree, dict[str, Any]]:
 
     Raises:
         UserError: there is no such file, it is damaged, it holds anything other than
-            weights, or an array does not fit the network; the message names the first.
+            weights, an array does not fit the network, or a number in it is not finite;
+            the message names the first.
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    if path.suffix != ".safetensors":
+        is_folder = path.is_dir()
+        raise UserError(f"{path}: {'is a folder' if is_folder else 'no such file'}")
+    if path.suffix.lower() == ".safetensors":
+        variables, about = _load_safetensors(path)
+    else:
         tensors = torch_files.read(path)
         try:
             variables, player, network = official_networks.from_torch(tensors)
         except UserError as error:
-            raise UserError(f"{path}: {error}") from error
+            raise UserError(f"{path}: {printable(error, 500)}") from error
         name = name_from_official_file(path, player)
-        return variables, {"player": player, "name": name, "network": network}
+        about = {"player": player, "name": name, "network": network}
+        check_definition(path, about)
+    check_finite(path, variables)
+    return variables, about
+
+
+def _load_safetensors(path: Path) -> tuple[PyTree, dict[str, Any]]:
+    """Return (variables, about) of a .safetensors file, checked before it is read."""
     try:
         with safetensors.safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: no sound safetensors file ({error})") from error
-    about = read_about(path, metadata)
-    check_fits(path, arrays, about)
-    variables = {"params": {}, "batch_stats": {}}
+            about = read_about(path, file.metadata() or {})
+            headers = {}
+            for name in file.keys():  # noqa: SIM118
+                header = file.get_slice(name)
+                dtype, shape = header.get_dtype(), tuple(header.get_shape())
+                if dtype not in DTYPES:
+                    raise UserError(
+                        f"{path}: array {printable(name)} is {printable(dtype)}; must "
+                        f"be {', '.join(DTYPES)}"
+                    )
+                headers[name] = jax.ShapeDtypeStruct(shape, DTYPES[dtype])
+            check_fits(path, headers, about)
+            arrays = {name: file.get_tensor(name) for name in headers}
+    except safetensors.SafetensorError as error:
+        raise UserError(
+            f"{path}: no sound safetensors file ({printable(error)})"
+        ) from error
+    variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
     return variables | unflatten_dict(arrays, sep="/"), about
 
 
@@ -81,35 +112,6 @@ def save(path: str | Path, variables: PyTree, about: Mapping[str, Any]) -> None:
     check_fits(Path(path), arrays, about)
     content = safetensors.numpy.save(arrays, metadata={METADATA_KEY: json.dumps(about)})
     Path(path).write_bytes(content)
-
-
-def load_folder(folder: str | Path) -> dict[str, tuple[PyTree, dict[str, Any]]]:
-    """Return {'a2b': (variables, about), ...} of the .safetensors files in a folder.
-
-    A network's name is that in the metadata, or else that of the file, as in
-    a2b.safetensors. The folder holds one to four networks.
-
-    Raises:
-        UserError: a file has no name or holds another player than its name says, two
-            files hold the same network, or there is no file.
-    """
-    found: dict[str, tuple[PyTree, dict[str, Any]]] = {}
-    for path in sorted(Path(folder).glob("*.safetensors")):
-        variables, about = load(path)
-        name = about["name"] or path.stem
-        if name not in NAMES:
-            raise UserError(
-                f"{path}: does not say which network it is; call it a2b.safetensors, "
-                "or b2a, a, b"
-            )
-        if about["player"] != NAMES[name]:
-            raise UserError(f"{path}: holds a {about['player']}, but is called {name}")
-        if name in found:
-            raise UserError(f"{path}: holds {name}, as another file there does")
-        found[name] = variables, about
-    if not found:
-        raise UserError(f"{folder}: holds no .safetensors file")
-    return found
 
 
 def module(about: Mapping[str, Any]) -> nn.Module:
@@ -154,18 +156,20 @@ def _traced_shapes(about_text: str) -> PyTree:
 
 
 def check_fits(
-    path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]
+    path: Path,
+    arrays: Mapping[str, np.ndarray | jax.ShapeDtypeStruct],
+    about: Mapping[str, Any],
 ) -> None:
     """Raise UserError naming the first array that does not fit the network."""
     network = about["network"]
-    # A forged file may ask for more layers than could be built.
-    if network.get("num_layers", 0) > len(arrays):
-        raise UserError(f"{path}: holds fewer arrays than its network has layers")
+    check_size(path, arrays, network)
     wanted = flatten_dict(shapes(about), sep="/")
     for name in sorted(arrays.keys() | wanted.keys()):
         if name not in arrays or name not in wanted:
             what = "lacks" if name in wanted else "has the unknown"
-            raise UserError(f"{path}: {what} array {name} for a {network['name']}")
+            raise UserError(
+                f"{path}: {what} array {printable(name)} for a {network['name']}"
+            )
         found, needed = arrays[name], wanted[name].shape
         if found.shape != needed or found.dtype.kind in "iubc":
             raise UserError(
@@ -183,23 +187,30 @@ def read_about(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         )
     try:
         about = json.loads(metadata[METADATA_KEY])
-        player, name, network = (about[key] for key in ("player", "name", "network"))
-        counts = [
-            network["channels"],
-            input_channels(network),
-            network.get("num_layers", 1),
-        ]
-        known = (
-            player in ("generator", "critic")
-            and name in ("", *NAMES)
-            and isinstance(network["name"], str)
-            and all(type(number) is int and number > 0 for number in counts)
+        about = {key: about[key] for key in ("player", "name", "network")}
+        known = about["player"] in ("generator", "critic") and about["name"] in (
+            "",
+            *NAMES,
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: its metadata is damaged ({error!r})") from error
+    # A RecursionError comes of many nested brackets.
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"{path}: its metadata is damaged ({printable(repr(error))})"
+        ) from error
     if not known:
         raise UserError(f"{path}: its metadata names no network of jaxgan")
-    return {"player": player, "name": name, "network": network}
+    check_definition(path, about)
+    return about
+
+
+def check_definition(path: Path, about: Mapping[str, Any]) -> None:
+    """Raise UserError if a file's definition of its network is wrong."""
+    if not is_definition(about["player"], about["network"]):
+        raise UserError(f"{path}: its definition is that of no network of jaxgan")
+    try:
+        module(about)
+    except UserError as error:
+        raise UserError(f"{path}: its network: {printable(error, 500)}") from error
 
 
 def name_from_official_file(path: Path, player: str) -> str:

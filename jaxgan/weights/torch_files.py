@@ -18,14 +18,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from jaxgan.errors import UserError
+from jaxgan.errors import UserError, printable
 from jaxgan.weights import torch_pickle
 from jaxgan.weights.torch_pickle import (
     HOLDS_MORE,
     Storage,
     Tensor,
     UnreadableFile,
-    shortened,
 )
 
 # The first two pickles of the old format (torch/serialization.py).
@@ -93,11 +92,11 @@ def _read_zip(file: BinaryIO) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]
             for storage in _storages(tree).values():
                 name = f"{root}data/{storage.key}"
                 if name not in members:
-                    raise UnreadableFile(f"lacks its storage {shortened(storage.key)}")
+                    raise UnreadableFile(f"lacks its storage {printable(storage.key)}")
                 storages[storage.key] = _flat(storage, archive.read(name))
             return tree, storages
     except DAMAGED_ZIP as error:
-        raise UnreadableFile(f"is a damaged zip ({error})") from error
+        raise UnreadableFile(f"is a damaged zip ({printable(error)})") from error
 
 
 def _read_pickles(file: BinaryIO) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
@@ -120,11 +119,11 @@ def _read_pickles(file: BinaryIO) -> tuple[dict[str, Tensor], dict[str, np.ndarr
         length = storage.elements * storage.dtype.itemsize
         if int.from_bytes(file.read(8), "little") != storage.elements:
             raise UnreadableFile(
-                f"is damaged: its storage {shortened(storage.key)} has another length"
+                f"is damaged: its storage {printable(storage.key)} has another length"
             )
         if length > _length(file) - file.tell():
             raise UnreadableFile(
-                f"is cut short in its storage {shortened(storage.key)}"
+                f"is cut short in its storage {printable(storage.key)}"
             )
         storages[storage.key] = _flat(storage, file.read(length))
     return tree, storages
@@ -139,7 +138,7 @@ def _state_dict(tree: Any) -> dict[str, Tensor]:
         if not isinstance(value, Tensor):
             kind = type(value).__name__
             raise UnreadableFile(
-                f"holds {kind} under the key {shortened(key)}, where a state_dict has "
+                f"holds {kind} under the key {printable(key)}, where a state_dict has "
                 "a tensor; save only net.state_dict()"
             )
     return tree
@@ -151,7 +150,7 @@ def _storages(tree: Mapping[str, Tensor]) -> dict[str, Storage]:
     for tensor in tree.values():
         if found.setdefault(tensor.storage.key, tensor.storage) != tensor.storage:
             raise UnreadableFile(
-                f"has two storages of the key {shortened(tensor.storage.key)}"
+                f"has two storages of the key {printable(tensor.storage.key)}"
             )
     return found
 
@@ -160,7 +159,7 @@ def _flat(storage: Storage, content: bytes) -> np.ndarray:
     """Return a storage's numbers as an array of one dimension."""
     if len(content) != storage.elements * storage.dtype.itemsize:
         raise UnreadableFile(
-            f"is damaged: its storage {shortened(storage.key)} has {len(content):,} "
+            f"is damaged: its storage {printable(storage.key)} has {len(content):,} "
             f"bytes, not {storage.elements:,} numbers of {storage.dtype.itemsize}"
         )
     return np.frombuffer(content, storage.dtype)

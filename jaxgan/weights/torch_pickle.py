@@ -16,10 +16,13 @@ import math
 import pickle
 import pickletools
 import struct
+import warnings
 from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 import ml_dtypes
 import numpy as np
+
+from jaxgan.errors import printable
 
 STORAGE_TYPES: dict[str, np.dtype] = {
     "DoubleStorage": np.dtype("<f8"),
@@ -94,7 +97,7 @@ def load(stream: BinaryIO) -> Any:
         if unpickler.stream.tell() > MAX_PICKLE_BYTES:
             reason = f"is longer than {MAX_PICKLE_BYTES:,} bytes"
         else:
-            reason = f"is damaged ({shortened(error) or 'it has no end'})"
+            reason = f"is damaged ({printable(error) or 'it has no end'})"
         raise UnreadableFile(f"its pickle {reason}") from error
     stream.seek(start + unpickler.stream.tell())
     return value
@@ -143,9 +146,9 @@ def rebuild_tensor(
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     if not 0 < math.prod(size) <= storage.elements or last >= storage.elements:
         raise UnreadableFile(
-            f"its pickle has a tensor of size {shortened(size)}, strides "
-            f"{shortened(stride)} and offset {shortened(offset)} that does not fit its "
-            f"storage of {shortened(storage.elements)} numbers"
+            f"its pickle has a tensor of size {printable(size)}, strides "
+            f"{printable(stride)} and offset {printable(offset)} that does not fit its "
+            f"storage of {printable(storage.elements)} numbers"
         )
     return Tensor(storage, offset, size, stride)
 
@@ -180,7 +183,7 @@ class StateDictUnpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in for a class or function."""
         if (module, name) not in STAND_INS:
-            words = shortened(f"{module}.{name}")
+            words = printable(f"{module}.{name}")
             raise UnreadableFile(f"its pickle names {words}: {HOLDS_MORE}")
         return STAND_INS[module, name]
 
@@ -220,8 +223,9 @@ class StateDictUnpickler(pickle._Unpickler):
     def refuse_opcode(self) -> None:
         """Raise UnreadableFile naming the opcode that was read last."""
         self.stream.seek(-1, io.SEEK_CUR)
-        opcode, argument, _ = next(pickletools.genops(self.stream))
-        what = f" ({shortened(argument)})" if isinstance(argument, str) else ""
+        with warnings.catch_warnings(action="ignore"):  # of a name like b'\\q'
+            opcode, argument, _ = next(pickletools.genops(self.stream))
+        what = f" ({printable(argument)})" if isinstance(argument, str) else ""
         raise UnreadableFile(
             f"its pickle has the opcode {opcode.name}{what}: {HOLDS_MORE}"
         )
@@ -233,10 +237,3 @@ class StateDictUnpickler(pickle._Unpickler):
         pickle.BUILD[0]: load_build,
         pickle.REDUCE[0]: load_reduce,
     }
-
-
-def shortened(value: Any) -> str:
-    """Return a value's text, on one line and cut where a forged file made it long."""
-    text = str(value)
-    text = text if len(text) <= 100 else text[:100] + "..."
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -47,13 +47,13 @@ def hold_lock(workdir: Path) -> Iterator[Lock]:
     A folder that was created here and is still empty at the end is removed again.
 
     Raises:
-        UserError: another live process holds the lock.
+        UserError: another live process holds the lock, or no folder can be made there.
         WriteFailed: the workdir's bucket does not accept the lock file.
     """
     token = uuid.uuid4().hex
     holder = f"process {os.getpid()} on {socket.gethostname()}, {token}"
     is_new = not workdir.exists() and not storage.is_remote(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
+    storage.make_folder(workdir, "--workdir")
     hold = hold_lease if storage.is_remote(workdir) else hold_file_lock
     try:
         with hold(workdir / FILE_NAME, holder) as confirm:

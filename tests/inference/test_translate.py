@@ -394,6 +394,28 @@ def test_damaged_images_are_named_and_all_others_done(negatives, tmp_path):
     assert names == ["a.png", "c.png"]
 
 
+def test_names_of_any_kind_and_length(negatives, tmp_path):
+    """One whose translation cannot have its name fails alone, and says so in a line."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    names = ["n" * 251 + ".png", "n" * 251 + ".bmp", "n" * 251 + ".jpg"]
+    names += [" two  spaces.png", "\x1b[31mred.png", "line\nfeed.png", "\udce9.png"]
+    for name in names:
+        Image.fromarray(noise(8, 8)).save(tmp_path / "x.png")
+        (tmp_path / "x.png").rename(folder / name)
+    (folder / "broken\x1b[31m\udce9.png").touch()
+    code, out, err = negatives(folder)
+    assert code == 2
+    assert "6 of 8 images by a2b" in out
+    assert err.startswith("jaxgan: error: 2 of 8 images not translated: ")
+    assert "File name too long" in err
+    assert r"broken\x1b[31m\udce9.png: not a readable image" in err
+    assert err.count("\n") == 1
+    assert err[:-1].isprintable()
+    found = {path.name for path in (tmp_path / "out").iterdir()}
+    assert found == set(names) - {"n" * 251 + ".jpg"}
+
+
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_signal_ends_after_the_image_at_hand(
     number, code, negatives, tmp_path, monkeypatch
@@ -493,8 +515,10 @@ BY_RUN = {"workdir": "RUN", "input": "IN", "output": "OUT", "direction": "a2b"}
 MISTAKES = [
     ({}, ["--workdir", "--weights", "found none"]),
     (BY_FILE | BY_RUN, ["--workdir", "--weights", "found both"]),
-    (BY_FILE | {"input": ""}, ["--input: needed"]),
-    (BY_FILE | {"output": ""}, ["--output: needed"]),
+    (BY_FILE | {"input": ""}, ["--input = '': needs a value: image, or folder"]),
+    (BY_FILE | {"output": ""}, ["--output = '': needs a value"]),
+    ({"weights": "FILE", "output": "OUT"}, ["--input: needed"]),
+    ({"weights": "FILE", "input": "IN"}, ["--output: needed"]),
     (BY_FILE | {"input": "NONE"}, ["--input = NONE:", "no such"]),
     (BY_FILE | {"input": "EMPTY"}, ["--input = EMPTY:", "no images"]),
     (BY_FILE | {"output": "FILE"}, ["--output = FILE:", "folder"]),
@@ -509,13 +533,14 @@ MISTAKES = [
     (BY_FILE | {"weights": "TWO"}, ["takes images of 2 channels", "1 or 3"]),
     (BY_FILE | {"weights": "MAKES_4"}, ["makes images of 4 channels", "1 or 3"]),
     (BY_FILE | {"outputt": "OUT"}, ["outputt"]),
-    (BY_RUN | {"direction": ""}, ["--direction: needed"]),
+    (BY_RUN | {"direction": ""}, ["--direction = '': needs a value: a2b or b2a"]),
+    ({**BY_FILE, "weights": ""} | {"workdir": "RUN"}, ["--weights = ''"]),
     (BY_RUN | {"direction": "a2c"}, ["--direction = a2c:", "a2b or b2a"]),
     (BY_RUN | {"step": "1"}, ["--step = 1:", "0, 3"]),
     (BY_RUN | {"step": "-3"}, ["step"]),
     (BY_RUN | {"workdir": "EMPTY"}, ["EMPTY/config.json:", "not found"]),
     (BY_RUN | {"workdir": "NONE"}, ["--workdir = NONE:", "no such folder"]),
-    (BY_RUN | {"workdir": "FILE"}, ["--workdir = FILE:", "no such folder"]),
+    (BY_RUN | {"workdir": "FILE"}, ["--workdir = FILE:", "is a file"]),
     (BY_RUN | {"workdir": "s3://a"}, ["s3://a:", "gs://"]),
     (BY_RUN | {"workdir": "OTHER"}, ["OTHER:", "wgan_gp"]),
 ]

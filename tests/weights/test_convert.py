@@ -1,6 +1,8 @@
 """Weights of CycleGAN's networks: official keys, files of both kinds, the command."""
 
+import errno
 import json
+import os
 import runpy
 
 import jax
@@ -13,7 +15,13 @@ from helpers.checkpoints import loop_numbers
 
 from jaxgan import convert, experiment
 from jaxgan.errors import UserError
-from jaxgan.weights import network_files, official_keys, official_networks, torch_files
+from jaxgan.weights import (
+    network_files,
+    network_folders,
+    official_keys,
+    official_networks,
+    torch_files,
+)
 from jaxgan.workdir import checkpoint_files
 from jaxgan.workdir.checkpoint_manager import Checkpoints
 
@@ -292,7 +300,7 @@ MISTAKES = [
     ("", ["--input: needed"]),
     ("--output=y.pth", ["--input: needed"]),
     ("--input=x.pth", ["--output: needed"]),
-    ("--input=x.pth --output=", ["--output: needed"]),
+    ("--input=x.pth --output=", ["--output = '': needs a value: FILE.safetensors"]),
     ("--input=no.pth --output=y.pth", ["--input = no.pth:", "no such"]),
     ("--input=x.pth --output=y.npz", ["--output = y.npz:", ".safetensors or .pth"]),
     ("--input=x.pth --output=folder.pth", ["--output = folder.pth:", "folder"]),
@@ -345,12 +353,33 @@ def test_help(capsys):
         assert f"--{flag}: " in said
 
 
-def test_an_output_that_cannot_be_written_is_one_line_and_exit_1(tmp_path, capsys):
+def test_outputs_that_cannot_be_written_leave_all_as_it_was(
+    tmp_path, capsys, monkeypatch
+):
+    """Below a file: the user's mistake. A full disk: exit code 1, and no half file."""
     path, _ = network_file(tmp_path)
-    assert convert.main([f"--input={path}", f"--output={path}/out.safetensors"]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("jaxgan: error: ")
-    assert error.count("\n") == 1
+    kept = tmp_path / "kept.safetensors"
+    kept.write_bytes(b"older")
+
+    def refused(code, output):
+        before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+        assert convert.main([f"--input={path}", f"--output={output}"]) == code
+        error = capsys.readouterr().err
+        assert error.startswith("jaxgan: error: ")
+        assert error.count("\n") == 1
+        assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+        return error
+
+    below = path / "out.safetensors"
+    assert f"--output = {below}: lies below a file" in refused(2, below)
+    assert "--output = /proc/no: no folder can be" in refused(2, "/proc/no/x.pth")
+
+    def fill(file, *arguments):
+        file.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+
+    monkeypatch.setattr(network_files, "save", fill)
+    assert f"{kept}: No space left on device" in refused(1, kept)
 
 
 def forged(path, about, arrays):
@@ -373,24 +402,25 @@ def test_safetensors_files_that_are_not_what_they_say(tmp_path):
         ({"player": "critic"}, arrays, "metadata is damaged"),
         (about | {"player": "judge"}, arrays, "names no network"),
         (about | {"name": "c"}, arrays, "names no network"),
-        (about | {"network": PATCH | {"channels": True}}, arrays, "names no network"),
+        (about | {"network": PATCH | {"channels": True}}, arrays, "of no network"),
         (
             about | {"network": PATCH | {"input_channels": "3"}},
             arrays,
-            "names no network",
+            "of no network",
         ),
         (about | {"network": PATCH | {"input_channels": 1}}, arrays, "critic.input_c"),
         (about | {"network": PATCH | {"name": "pach"}}, arrays, "nearest: patch"),
         (about | {"network": PATCH | {"depth": 3}}, arrays, "critic.depth"),
-        (about | {"network": PATCH | {"width": 10**12}}, arrays, "needs floats"),
-        (about | {"network": PATCH | {"num_layers": 10**9}}, arrays, "fewer arrays"),
+        (about | {"network": PATCH | {"width": 10**6}}, arrays, "a size of 1000000"),
+        (about | {"network": PATCH | {"num_layers": 10**9}}, arrays, "of no network"),
+        (about | {"network": PATCH | {"num_layers": 16}}, arrays, "fewer arrays"),
         (about, arrays | bias, "array params/conv_2/bias is float32 (3,)"),
         (about, without, "lacks array params/conv_2/bias"),
         (about, arrays | {"params/x": np.zeros(1)}, "has the unknown array params/x"),
         (
             about,
             arrays | {"params/conv_2/bias": np.zeros(8, np.int32)},
-            "is int32 (8,)",
+            "is I32; must be F64, F32, F16, BF16",
         ),
     ]:
         forged(path, said, held)
@@ -419,7 +449,7 @@ def test_a_folder_of_weights(tmp_path):
         variables = random_variables(definition, seed=len(wanted))
         network_files.save(tmp_path / file, variables, about_of(definition, name))
         wanted[name or file.removesuffix(".safetensors")] = variables
-    found = network_files.load_folder(tmp_path)
+    found = network_folders.load_folder(tmp_path)
     assert found.keys() == wanted.keys()
     for name, (variables, about) in found.items():
         same(variables, wanted[name])
@@ -429,15 +459,15 @@ def test_a_folder_of_weights(tmp_path):
         variables = random_variables(definition)
         network_files.save(tmp_path / file, variables, about_of(definition, name))
         with pytest.raises(UserError, match=words):
-            network_files.load_folder(tmp_path)
+            network_folders.load_folder(tmp_path)
         (tmp_path / file).unlink()
 
     refused_with("zebra.safetensors", RESNET, "", "does not say which network")
     refused_with("b.safetensors", RESNET, "", "holds a generator, but is called b")
     refused_with("a2b.safetensors", RESNET, "", "holds a2b, as another file")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"holds no \.safetensors file"):
-        network_files.load_folder(tmp_path / "empty")
+    with pytest.raises(UserError, match=r"holds no \.safetensors or \.pth"):
+        network_folders.load_folder(tmp_path / "empty")
 
 
 def run_of(tmp_path, **fields):
@@ -471,7 +501,7 @@ def test_networks_of_a_run(tmp_path, capsys):
         again, definition = network_files.load(tmp_path / "x.pth")
         same(again, variables)
         assert definition["network"] == about["network"]
-    assert network_files.load_folder(tmp_path).keys() == set(network_files.NAMES)
+    assert network_folders.load_folder(tmp_path).keys() == set(network_files.NAMES)
     capsys.readouterr()
     out = f"--output={tmp_path / 'x.pth'}"
     for flags, words in (

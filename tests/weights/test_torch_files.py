@@ -376,7 +376,7 @@ def test_what_is_no_file_of_pytorch(tmp_path, fake_torch):
         zipped(pickle.dumps([1], 2)): "holds no state_dict (list)",
         zipped(pickle.dumps({}, 2)): "holds no state_dict (empty)",
         zipped(pickle.dumps({"epoch": 1}, 2)): "holds int under the key epoch",
-        zipped(pickle.dumps({"a\nb": 1}, 2)): "under the key a?b",
+        zipped(pickle.dumps({"a\nb": 1}, 2)): "under the key a\\nb",
         zipped(pickle.dumps({1: 1}, 2)): "keys are no strings",
     }.items():
         assert words in refused(tmp_path, content), words
