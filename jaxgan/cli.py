@@ -6,6 +6,7 @@ import runpy
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,12 +20,20 @@ from jaxgan.experiment.describe import help_lines
 from jaxgan.experiment.variants import flatten, set_field
 from jaxgan.files import storage
 from jaxgan.rules import describe_type
+from jaxgan.runtime import failures
 from jaxgan.train import TrainingFailed
 from jaxgan.workdir.checkpoint_manager import SaveFailed, is_full
 
 Define = Callable[[flags.FlagValues], None]
 Command = Callable[[flags.FlagValues], int]
 HELP = {"--help", "-help", "-h"}
+# Flag of a command: what needs less memory when it has not enough.
+LESS_MEMORY = {
+    "config": "a smaller data.batch_size, data.image_size or network, or a larger "
+    "train.accumulate_steps,",
+    "num": "a smaller --num",
+    "num_samples": "a smaller --num_samples",
+}
 
 
 def run(
@@ -43,9 +52,13 @@ def run(
     values = flags.FlagValues()
     define(values)
     if HELP & set(arguments):
-        print(help_text(values, about))
-        return 0
-    return exit_code(lambda: command(check_not_empty(parse_flags(values, arguments))))
+        return exit_code(lambda: print(help_text(values, about)) or 0)
+    less_memory = next(
+        (text for flag, text in LESS_MEMORY.items() if flag in values), ""
+    )
+    return exit_code(
+        lambda: command(check_not_empty(parse_flags(values, arguments))), less_memory
+    )
 
 
 def run_with_config(
@@ -70,8 +83,11 @@ def run_with_config(
     return run(with_experiment, define, about, rest)
 
 
-def exit_code(work: Callable[[], int]) -> int:
-    """Return what `work` returns, or the exit code of the error that it raises."""
+def exit_code(work: Callable[[], int], less_memory: str = "") -> int:
+    """Return what `work` returns, or the exit code of the error that it raises.
+
+    `less_memory` says what to change when there is not enough memory.
+    """
     try:
         return work()
     except UserError as error:
@@ -80,39 +96,64 @@ def exit_code(work: Callable[[], int]) -> int:
         return print_error(str(error), 1)
     except KeyboardInterrupt:
         return print_error("stopped by SIGINT", 130)
-    except OSError as error:
-        if error.errno is None:
+    except BrokenPipeError:
+        raise  # for exit_process
+    except (OSError, MemoryError, RuntimeError) as error:
+        message, code = describe_failure(error, less_memory)
+        if not message:
             raise
+        return print_error(message, code)
+
+
+def describe_failure(error: Exception, less_memory: str) -> tuple[str, int]:
+    """Return the message and the exit code of a machine's failure; ('', 1) of others.
+
+    `less_memory` says what needs less memory.
+    """
+    if failures.is_out_of_memory(error):
+        needs = f"; {less_memory} needs less" if less_memory else ""
+        reason = failures.describe(error)
+        return f"out of memory ({reason}){needs}; what was saved before is kept", 1
+    if failures.is_missing_backend(error):
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        return (
+            f"JAX_PLATFORMS = {platforms}: {failures.describe(error)}; unset it, or "
+            "install JAX for this hardware",
+            2,
+        )
+    if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename else ""
         kept = "; what was saved before is kept" if is_full(error) else ""
-        return print_error(f"{where}{os.strerror(error.errno)}{kept}", 1)
+        return f"{where}{os.strerror(error.errno)}{kept}", 1
+    return "", 1
 
 
 def exit_process(main: Callable[[], int]) -> NoReturn:
-    """Exit this process with the code of `main`; after an error, exit at once.
+    """Exit this process with the code of `main`, at once.
 
     At a normal exit Python waits for Orbax's threads, which may take minutes after a
-    failed save, and JAX waits for other processes, which may be gone.
+    failed save, and JAX waits for other processes, which may be gone. Nothing is left
+    to do then: `main` has closed all files.
     """
     try:
         code = main()
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of the output, such as `head`, has gone: 128 + SIGPIPE.
-        os._exit(141)
+        code = 141  # The reader, such as `head`, has gone: 128 + SIGPIPE.
+    except OSError as error:
+        code = print_error(f"{error.filename}: {error.strerror}", 1)
     except Exception:
         traceback.print_exc()
         code = 1
-    if code in (1, 2):
-        sys.stdout.flush()
+    with suppress(OSError):
         sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    os._exit(code)
 
 
 def print_error(message: str, code: int) -> int:
     """Print an error as one line, and return its exit code."""
-    print(f"jaxgan: error: {one_line(message)}", file=sys.stderr)
+    with suppress(OSError):  # stderr may be closed or on a full disk
+        print(f"jaxgan: error: {one_line(message)}", file=sys.stderr)
     return code
 
 

@@ -6,7 +6,11 @@ network of a run: `--input=WORKDIR --network=a2b`. The names of the official cod
 G_A (here a2b), G_B (b2a), D_A (b) and D_B (a).
 """
 
-import sys
+if __name__ == "__main__":
+    from jaxgan.runtime import program
+
+    program.start()  # before the imports that take time
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -169,4 +173,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from jaxgan import cli
+
+    cli.exit_process(main)

@@ -9,8 +9,12 @@ counts the covered modes of toy sets. `psnr` compares a CycleGAN's translations 
 truth, where it is known.
 """
 
+if __name__ == "__main__":
+    from jaxgan.runtime import program
+
+    program.start()  # before the imports that take time
+
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -131,4 +135,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from jaxgan import cli
+
+    cli.exit_process(main)

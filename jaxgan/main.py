@@ -5,6 +5,11 @@ config with `--config.SECTION.FIELD=VALUE`, and choose a variant of the config w
 `--config=configs/wgan_gp.py:VARIANT[,key=value...]`.
 """
 
+if __name__ == "__main__":
+    from jaxgan.runtime import program
+
+    program.start()  # before the imports that take time
+
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +86,7 @@ def command(values: flags.FlagValues, experiment: "Experiment", name: str) -> in
     from jaxgan.errors import UserError
     from jaxgan.experiment.describe import describe
     from jaxgan.files import storage
-    from jaxgan.runtime import devices, precision
+    from jaxgan.runtime import devices, precision, streams
     from jaxgan.runtime.rendezvous import connect_processes
     from jaxgan.train import train
     from jaxgan.workdir.start_state import check_init_from
@@ -98,6 +103,7 @@ def command(values: flags.FlagValues, experiment: "Experiment", name: str) -> in
         return 0
     if values.profile and storage.is_remote(workdir):
         raise UserError(f"--profile: needs a --workdir on this machine, not {text}")
+    streams.let_output_fail()
     with connect_processes(place(values), experiment.wait_seconds) as link:
         check_same_command(experiment.fields, text, link)
         code = train(

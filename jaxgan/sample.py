@@ -5,7 +5,11 @@ holds the samples as an array (`image`, and `label` for conditional models), and
 without an ending is a folder of single PNGs.
 """
 
-import sys
+if __name__ == "__main__":
+    from jaxgan.runtime import program
+
+    program.start()  # before the imports that take time
+
 from collections.abc import Sequence
 
 from absl import flags
@@ -79,4 +83,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from jaxgan import cli
+
+    cli.exit_process(main)

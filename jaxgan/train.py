@@ -31,6 +31,10 @@ from jaxgan.workdir.startup import (
 )
 from jaxgan.workdir.writers import Means, Silent, Writer, Writers
 
+# What a signal does in the loop, and a second one, for the user.
+NOTICE = "stopping once the steps under way (or their compilation) are done and saved"
+KEPT = "what was saved before is kept; run the same command to continue"
+
 
 class TrainingFailed(Exception):
     """A loss or a parameter is not finite; the message says where, and what is kept."""
@@ -49,7 +53,7 @@ def train(
     `allow_changed_data`, a run goes on with other examples than it began with.
 
     Returns:
-        0; after SIGTERM or SIGINT, once all is saved, 128 + the signal's number.
+        0; after SIGTERM, SIGINT or SIGHUP, once all is saved, 128 + its number.
 
     Raises:
         UserError: the config, the data or the workdir cannot be used.
@@ -58,7 +62,7 @@ def train(
     """
     link = link or Link()
     devices.start_distributed(link)
-    with StopSignals() as signals, ExitStack() as stack:
+    with ExitStack() as stack:
         fields = experiment.fields
         confirm_lock = stack.enter_context(hold_workdir(workdir, fields, link))
         with link.share_errors():
@@ -98,6 +102,8 @@ def train(
             writers = Writers(workdir, int(state.step), num_steps)
         stack.callback(writers.close)
         run = Run(experiment, workdir, gan, feed, used, checkpoints, writers, link)
+        # Until here there is nothing to save, and a signal ends the process at once.
+        signals = stack.enter_context(StopSignals(NOTICE, KEPT))
         return run.take_steps(state, loop, signals, profile and link.first)
 
 
@@ -152,17 +158,19 @@ class Run:
         stats = state.generator.batch_stats, state.critic.batch_stats
         self.say_start(start, bool(jax.tree.leaves(stats)))
         size = options.steps_per_call
-        calls = list(data.calls(self.feed.plan, size, start, self.num_steps))
+        steps = self.feed.plan, size, start, self.num_steps
         state = devices.replicate(state, self.devices)
         profiler = Profiler(self.workdir / "profile" if profile else None)
-        batches = self.feed.batches(calls)
-        for number, (call, batch) in enumerate(zip(calls, batches, strict=True)):
+        # Two iterators, no list: a run "until I stop it" may have 1e9 calls.
+        batches = self.feed.batches(data.calls(*steps))
+        pairs = zip(data.calls(*steps), batches, strict=True)
+        for number, (call, batch) in enumerate(pairs):
             profiler.before_call(number)
             state = self.take_call(call, batch, state)
             profiler.after_call(number, state)
             step, last = call.stop, call.stop == self.num_steps
             # Whichever process got a signal, all stop after the same call.
-            received = max(self.link.exchange(signals.received))
+            received = max(self.link.exchange(signals.check()))
             stopping = received != 0 and not last
             self.checkpoints.poll()
             if last or step % options.log_steps == 0:

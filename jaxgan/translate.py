@@ -8,6 +8,11 @@ between gray and RGB: if it was trained on colour, gray images become RGB. Trans
 parts are laid on white, and an orientation tag is applied.
 """
 
+if __name__ == "__main__":
+    from jaxgan.runtime import program
+
+    program.start()  # before the imports that take time
+
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
+
+from jaxgan.runtime import streams
 
 if TYPE_CHECKING:
     from jaxgan.inference.generators import TrainedGenerator
@@ -54,24 +61,25 @@ def command(values: flags.FlagValues) -> int:
     from jaxgan.inference import generators
     from jaxgan.runtime.signals import StopSignals
 
+    streams.let_output_fail()
     check_flags(values)
     given, output = (
         command_flags.parse_local_path(values, "input"),
         command_flags.parse_local_path(values, "output"),
     )
     targets = image_folders.translation_files(given, output, say)
-    with StopSignals() as signals:
-        generator = load_generator(values)
-        # Before the first translation, so that a folder that may not be written to is
-        # reported at once.
-        storage.make_folder(output, "--output")
-        with Progress(len(targets)) as progress:
-            outcome = generators.translate_files(
-                generators.Translator(generator, progress.say),
-                targets,
-                progress.advance,
-                lambda: signals.received != 0,
-            )
+    generator = load_generator(values)
+    # Before the first translation, so that a folder that may not be written to is
+    # reported at once.
+    storage.make_folder(output, "--output")
+    words = "stopping after the image at hand", "the images before it are kept"
+    with StopSignals(*words) as signals, Progress(len(targets)) as progress:
+        outcome = generators.translate_files(
+            generators.Translator(generator, progress.say),
+            targets,
+            progress.advance,
+            lambda: signals.check() != 0,
+        )
     for note, paths in outcome.notes.items():
         say(f"{note}: {summary(paths)}")
     say(f"{outcome.done} of {len(targets)} images by {generator.title} in {output}")
@@ -79,10 +87,10 @@ def command(values: flags.FlagValues) -> int:
     if outcome.failed:
         count = f"{len(outcome.failed)} of {len(targets)} images not translated"
         code = cli.print_error(f"{count}: {'; '.join(outcome.failed)}", 2)
-    if signals.received and outcome.done + len(outcome.failed) < len(targets):
-        name = signal.Signals(signals.received).name
+    if signals.number and outcome.done + len(outcome.failed) < len(targets):
+        name = signal.Signals(signals.number).name
         say(f"stopped by {name}; the same command starts from the beginning")
-        code = 128 + signals.received
+        code = 128 + signals.number
     return code
 
 
@@ -145,7 +153,7 @@ class Progress:
     def __init__(self, total: int) -> None:
         self.total, self.count = total, 0
         self.bar: Any = None
-        if sys.stderr is not None and sys.stderr.isatty():
+        if streams.is_terminal(sys.stderr):
             try:
                 from tqdm import tqdm
             except ImportError:
@@ -185,4 +193,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from jaxgan import cli
+
+    cli.exit_process(main)

@@ -58,7 +58,7 @@ OWN = {
     "pool": "keys types",
     "pixels": "keys types",
     "metrics": "errors",
-    "data": "errors files",
+    "data": "errors files runtime",  # of which only what knows no JAX: see a test below
     "files": "errors",
     "gans": "errors gradients keys losses metrics penalties pixels pool turns types",
 }
@@ -188,12 +188,28 @@ def test_data_and_files_know_no_jax():
         ), name
 
 
+def test_data_takes_only_light_modules_of_the_runtime():
+    for name in members("data"):
+        taken = {i for i in own_imports(name) if room(i) == "runtime"}
+        assert taken <= {"runtime.signals", "runtime.streams"}, name
+
+
 def test_only_commands_touch_flags():
     for name in TREES:
         if name not in (*COMMANDS, "cli", "command_flags"):
             touched = [i for i in imports(TREES[name]) if i.startswith("absl.flags")]
             assert not touched, name
             assert "ml_collections.config_flags" not in imports(TREES[name]), name
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands_begin_and_end_as_programs(name):
+    """Signals are answered before the imports, and every end has its exit code."""
+    as_program = "if __name__ == '__main__':\n    "
+    begin = "from jaxgan.runtime import program\n    program.start()"
+    end = "from jaxgan import cli\n    cli.exit_process(main)"
+    _, first, *_, last = map(ast.unparse, TREES[name].body)
+    assert (first, last) == (as_program + begin, as_program + end)
 
 
 def test_few_modules_know_configs():

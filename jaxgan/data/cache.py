@@ -15,6 +15,7 @@ import PIL
 from jaxgan.data.memory import GIB, check_fits, total_memory
 from jaxgan.data.sources import Example, Source, read_all
 from jaxgan.errors import UserError
+from jaxgan.runtime.signals import clean_up
 
 # With cache 'auto', decoded images may take up to this share of the machine's memory.
 MEMORY_SHARE = 0.25
@@ -156,21 +157,20 @@ def _write_pixels(
     lock = threading.Lock()
     # The file is written, not mapped: on a full disk, writing raises an error, while
     # writing to a mapped file kills the process.
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
-            header = {"descr": "|u1", "fortran_order": False, "shape": (total,)}
-            np.lib.format.write_array_header_1_0(file, header)
-            start = file.tell()
+    with (
+        tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file,
+        clean_up(lambda: pathlib.Path(file.name).unlink(missing_ok=True)),
+    ):
+        header = {"descr": "|u1", "fortran_order": False, "shape": (total,)}
+        np.lib.format.write_array_header_1_0(file, header)
+        start = file.tell()
 
-            def store(index: int, example: Example) -> None:
-                with lock:
-                    file.seek(start + ends[index] - example["image"].size)
-                    file.write(example["image"].tobytes())
+        def store(index: int, example: Example) -> None:
+            with lock:
+                file.seek(start + ends[index] - example["image"].size)
+                file.write(example["image"].tobytes())
 
-            read_all(source, store, name)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+        read_all(source, store, name)
+        file.flush()
+        os.fsync(file.fileno())
+        os.replace(file.name, path)

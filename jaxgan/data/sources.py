@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxgan.data.memory import check_fits
 from jaxgan.errors import UserError
+from jaxgan.runtime.streams import is_terminal
 
 Example = dict[str, Any]
 
@@ -241,7 +242,7 @@ def read_all(source: Source, store: Callable[[int, Example], None], name: str) -
 
 
 def _with_progress_bar(done: Iterator[None], total: int, title: str) -> Iterable[None]:
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         return done
     try:
         from tqdm import tqdm

@@ -11,12 +11,13 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from jaxgan.errors import UserError
 from jaxgan.files import storage
+from jaxgan.runtime.signals import clean_up
 from jaxgan.workdir.lease import hold_lease, in_use_error
 
 FILE_NAME = ".lock"
@@ -55,13 +56,16 @@ def hold_lock(workdir: Path) -> Iterator[Lock]:
     is_new = not workdir.exists() and not storage.is_remote(workdir)
     storage.make_folder(workdir, "--workdir")
     hold = hold_lease if storage.is_remote(workdir) else hold_file_lock
-    try:
-        with hold(workdir / FILE_NAME, holder) as confirm:
-            yield Lock(token, confirm or (lambda: False))
-    finally:
-        if is_new:
-            with suppress(OSError):
-                workdir.rmdir()  # fails, as it should, if the folder is not empty
+
+    def remove_folder() -> None:
+        with suppress(OSError):
+            workdir.rmdir()  # fails, as it should, if the folder is not empty
+
+    with (
+        clean_up(remove_folder) if is_new else nullcontext(),
+        hold(workdir / FILE_NAME, holder) as confirm,
+    ):
+        yield Lock(token, confirm or (lambda: False))
 
 
 def is_lock_visible(workdir: Path, token: str, wait_seconds: float = 70.0) -> bool:
@@ -97,10 +101,8 @@ def hold_file_lock(path: Path, holder: str) -> Iterator[Callable[[], bool] | Non
         with hold_lease(path, holder):
             yield None
         return
-    try:
+    with clean_up(held.release):
         yield held.confirm
-    finally:
-        held.release()
 
 
 class NoFileLocks(Exception):

@@ -12,8 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from jaxgan.files import pictures, storage
+from jaxgan.runtime import streams
 from jaxgan.workdir.metrics_lines import keep_lines
 
+# The most time left that a line shows, 3,000 years: timedelta takes not much more.
+LONGEST_SECONDS = 1e11
 SHOWN = (
     "critic/wasserstein",
     "heldout/wasserstein",
@@ -76,7 +79,7 @@ class Writers:
         self._path = workdir / "metrics.jsonl"
         keep_lines(self._path, start)
         wanted = {"tensorboardX": "TensorBoard files"}
-        if sys.stderr.isatty():
+        if streams.is_terminal(sys.stderr):
             wanted["tqdm"] = "progress bar"
         absent = [name for name in wanted if importlib.util.find_spec(name) is None]
         if absent:
@@ -128,7 +131,7 @@ class Writers:
             self._bar.set_postfix({"images/s": images_rate, **shown})
             return
         parts = ", ".join(f"{name} {value}" for name, value in shown.items())
-        clock = datetime.timedelta(seconds=round(left))
+        clock = datetime.timedelta(seconds=round(min(left, LONGEST_SECONDS)))
         where = f"step {step}/{self.num_steps}"
         print(f"{where}: {parts}, {images_rate} images/s, {clock} left", flush=True)
 
