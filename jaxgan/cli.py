@@ -1,5 +1,6 @@
 """Flags, exit codes and one-line errors: what the commands share."""
 
+import errno
 import io
 import os
 import runpy
@@ -22,11 +23,16 @@ from jaxgan.files import storage
 from jaxgan.rules import describe_type
 from jaxgan.runtime import failures
 from jaxgan.train import TrainingFailed
-from jaxgan.workdir.checkpoint_manager import SaveFailed, is_full
+from jaxgan.workdir.checkpoint_manager import SaveFailed
 
 Define = Callable[[flags.FlagValues], None]
 Command = Callable[[flags.FlagValues], int]
 HELP = {"--help", "-help", "-h"}
+# Errors of the file system that may come when a command has already saved something.
+KEPT_AFTER = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES,
+    errno.EPERM,
+)  # fmt: skip
 # Flag of a command: what needs less memory when it has not enough.
 LESS_MEMORY = {
     "config": "a smaller data.batch_size, data.image_size or network, or a larger "
@@ -123,7 +129,7 @@ def describe_failure(error: Exception, less_memory: str) -> tuple[str, int]:
         )
     if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename else ""
-        kept = "; what was saved before is kept" if is_full(error) else ""
+        kept = "; what was saved before is kept" if error.errno in KEPT_AFTER else ""
         return f"{where}{os.strerror(error.errno)}{kept}", 1
     return "", 1
 

@@ -9,6 +9,7 @@ whether the checkpoint is sound.
 import errno
 import math
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -183,14 +184,12 @@ class Checkpoints:
 
     def _failure(self, step: int, error: Exception) -> "SaveFailed":
         self._stop_writing()
-        # TensorStore appends its specification, a thousand characters: cut it off.
-        reason = str(error).partition(" [tensorstore_spec=")[0]
-        reason = "no space left on device" if is_full(error) else reason
         latest = self.latest()
-        kept = "no checkpoint was" if latest is None else f"that of step {latest} is"
+        made = f"that of step {latest} is kept"
+        kept = "no checkpoint was saved before" if latest is None else made
         return SaveFailed(
-            f"{self.directory}: checkpoint {step} could not be written ({reason}); "
-            f"{kept} kept; run the same command to continue"
+            f"{self.directory}: checkpoint {step} could not be written "
+            f"({describe_write_error(error)}); {kept}; run the same command to continue"
         )
 
     def restore(self, like: GanState) -> tuple[GanState, Loop] | None:
@@ -235,6 +234,18 @@ def free_bytes(directory: Path) -> float:
 
 def is_full(error: BaseException) -> bool:
     """Return whether an error says that a disk is full."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return True
-    return "No space left" in str(error) or "RESOURCE_EXHAUSTED" in str(error)
+    return "No space left" in str(error)
+
+
+def describe_write_error(error: Exception) -> str:
+    """Return why a checkpoint could not be written, in a few words."""
+    if is_full(error):
+        return os.strerror(errno.ENOSPC)
+    # TensorStore gives the number of the system's error. Before it are two paths, and
+    # after it is its specification, a thousand characters.
+    number = re.search(r"os_error_code='(\d+)'", str(error))
+    if number:
+        return os.strerror(int(number[1]))
+    return str(error).partition(" [tensorstore_spec=")[0]

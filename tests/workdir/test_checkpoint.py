@@ -159,7 +159,7 @@ def test_if_every_checkpoint_is_damaged_all_stay_where_they_are(saved):
 def test_full_disk_is_said_and_nothing_is_lost(saved, monkeypatch):
     usage = checkpoint_manager.shutil.disk_usage(saved.directory)._replace(free=1000)
     monkeypatch.setattr(checkpoint_manager.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(SaveFailed, match=r"no space left.*step 4 is kept"):
+    with pytest.raises(SaveFailed, match=r"No space left.*step 4 is kept"):
         saved.save(5, to_arrays(state(5)), loop_numbers())
     monkeypatch.undo()
     assert same(saved.restore(state(0))[0], state(4))
