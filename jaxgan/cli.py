@@ -104,7 +104,7 @@ def exit_code(work: Callable[[], int], less_memory: str = "") -> int:
         return print_error("stopped by SIGINT", 130)
     except BrokenPipeError:
         raise  # for exit_process
-    except (OSError, MemoryError, RuntimeError) as error:
+    except (OSError, MemoryError, RuntimeError, AssertionError) as error:
         message, code = describe_failure(error, less_memory)
         if not message:
             raise
@@ -121,12 +121,12 @@ def describe_failure(error: Exception, less_memory: str) -> tuple[str, int]:
         reason = failures.describe(error)
         return f"out of memory ({reason}){needs}; what was saved before is kept", 1
     if failures.is_missing_backend(error):
-        platforms = os.environ.get("JAX_PLATFORMS", "")
-        return (
-            f"JAX_PLATFORMS = {platforms}: {failures.describe(error)}; unset it, or "
-            "install JAX for this hardware",
-            2,
-        )
+        found = f"JAX_PLATFORMS = {os.environ.get('JAX_PLATFORMS', '')}"
+        reason = f" ({failures.describe(error)})" if str(error) else ""
+        cure = "unset it, or install JAX for this hardware"
+        return f"{found}: JAX finds no such devices here{reason}; {cure}", 2
+    if failures.is_out_of_threads(error):
+        return f"{error}: the limit of processes (ulimit -u) or memory is reached", 1
     if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename else ""
         kept = "; what was saved before is kept" if error.errno in KEPT_AFTER else ""

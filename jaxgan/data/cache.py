@@ -65,9 +65,19 @@ def memory_limit() -> int:
 
 
 def cache_folder() -> pathlib.Path:
-    """Return the folder of the files of decoded images; users may delete all of it."""
-    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(base, "jaxgan")
+    """Return the folder of the files of decoded images; users may delete all of it.
+
+    Raises:
+      UserError: there is none, because the user has no home directory.
+    """
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return pathlib.Path(base or pathlib.Path.home() / ".cache", "jaxgan")
+    except RuntimeError as error:
+        raise UserError(
+            "data.cache = disk: this user has no home directory; set XDG_CACHE_HOME to "
+            "a folder that can be written, or data.cache=memory"
+        ) from error
 
 
 def decode_into_cache(
@@ -145,7 +155,13 @@ def _map_pixels(path: pathlib.Path, total: int) -> np.ndarray | None:
 def _write_pixels(
     path: pathlib.Path, source: Source, total: int, shapes: Sequence[Shape], name: str
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"data.cache = disk: {path.parent} cannot be made ({error.strerror}); set "
+            "XDG_CACHE_HOME to a folder that can be written, or data.cache=memory"
+        ) from error
     free = shutil.disk_usage(path.parent).free
     if total > free:
         raise UserError(

@@ -17,8 +17,25 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_missing_backend(error: BaseException) -> bool:
-    """Return whether an error of JAX says that it cannot use the devices asked for."""
-    return "nable to initialize backend" in str(error)
+    """Return whether the reason for an error is that JAX cannot use its devices."""
+    if "nable to initialize backend" in str(error):
+        return True
+    if not isinstance(error, AssertionError):
+        return False
+    # For JAX_PLATFORMS=cuda without a GPU, JAX raises an AssertionError that says
+    # nothing. It does so again whenever it is asked for its devices.
+    import jax
+
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError):
+        return True
+    return False
+
+
+def is_out_of_threads(error: BaseException) -> bool:
+    """Return whether an error says that Python could start no more threads."""
+    return "can't start new thread" in str(error)
 
 
 def describe(error: BaseException) -> str:

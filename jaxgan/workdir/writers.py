@@ -1,11 +1,13 @@
 """Metrics, sample grids and progress: what a run writes besides checkpoints."""
 
 import datetime
+import errno
 import importlib.util
 import json
 import sys
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -88,6 +90,7 @@ class Writers:
         present = wanted.keys() - absent
         self._local: tempfile.TemporaryDirectory | None = None
         self._board = self._open_board(start) if "tensorboardX" in present else None
+        self._board_thread = find_thread("tensorboardX")
         self._bar = self._open_bar(start) if "tqdm" in present else None
 
     def _open_board(self, start: int) -> Any:
@@ -104,7 +107,7 @@ class Writers:
             folder = self._local.name
         # An earlier process may have logged steps after `start`. They are taken again,
         # so their old events are purged.
-        return SummaryWriter(folder, purge_step=start + 1)
+        return SummaryWriter(folder, purge_step=start + 1, max_queue=1000)
 
     def _open_bar(self, start: int) -> Any:
         from tqdm import tqdm
@@ -120,11 +123,13 @@ class Writers:
         """Write one line of metrics; `left` is the remaining time in seconds."""
         line = {"step": step} | {name: values[name] for name in sorted(values)}
         storage.append(self._path, json.dumps(line, allow_nan=False) + "\n")
-        if self._board is not None:
+
+        def add_values(board: Any) -> None:
             for name, value in values.items():
-                self._board.add_scalar(name, value, step)
-            self._board.flush()
-            self._upload_events()
+                board.add_scalar(name, value, step)
+
+        self._write_events(add_values)
+        self._upload_events()
         shown = {name: f"{values[name]:.4g}" for name in SHOWN if name in values}
         images_rate = f"{values['images_per_second']:.3g}"
         if self._bar is not None:
@@ -138,8 +143,27 @@ class Writers:
     def picture(self, step: int, name: str, picture: np.ndarray) -> None:
         """Write a picture [h, w, 1 | 3] to `samples/` and to TensorBoard."""
         pictures.save_png(self.workdir / "samples" / f"step_{step:08d}.png", picture)
-        if self._board is not None:
-            self._board.add_image(name, picture, step, dataformats="HWC")
+        self._write_events(
+            lambda board: board.add_image(name, picture, step, dataformats="HWC")
+        )
+
+    def _write_events(self, write: Callable[[Any], None]) -> None:
+        """Call write(board), and go on without TensorBoard once its file fails.
+
+        tensorboardX writes in a thread. After an error of the file that thread ends,
+        and a later call would wait for it without end once 10 events, or `max_queue`,
+        wait to be written.
+        """
+        if self._board is None:
+            return
+        try:
+            if self._board_thread is None or not self._board_thread.is_alive():
+                raise OSError(errno.EIO, "an event could not be written")
+            write(self._board)
+            self._board.flush()
+        except OSError as error:
+            self._board = None
+            self.say(f"no more TensorBoard events ({error.strerror})")
 
     def _upload_events(self) -> None:
         """Write this process's TensorBoard file to the bucket, as a whole.
@@ -160,8 +184,7 @@ class Writers:
 
     def close(self) -> None:
         """Flush and close the files."""
-        if self._board is not None:
-            self._board.close()
+        self._write_events(lambda board: board.close())
         if self._bar is not None:
             self._bar.close()
         if self._local is not None:
@@ -186,3 +209,13 @@ class Silent:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+def find_thread(package: str) -> threading.Thread | None:
+    """Return the newest thread whose class is defined in `package`, or None."""
+    threads = [
+        thread
+        for thread in threading.enumerate()
+        if type(thread).__module__.partition(".")[0] == package
+    ]
+    return threads[-1] if threads else None
