@@ -6,13 +6,16 @@ The tests here train WGANs; test_train_cyclegan.py trains a CycleGAN.
 import json
 import shutil
 import signal
+import subprocess
 
 import numpy as np
 import pytest
 from helpers.runs import (
     LAST,
     assert_same_run,
+    command,
     config_of,
+    environment,
     final_bytes,
     kill_at,
     lines,
@@ -26,7 +29,7 @@ from helpers.runs import (
 from jaxgan import data, main
 from jaxgan.data.formats import embedded
 from jaxgan.workdir import checkpoint_files
-from jaxgan.workdir.writers import Means
+from jaxgan.workdir.writers import Means, Writers, find_thread
 
 ESTIMATES = {"critic/wasserstein", "heldout/wasserstein"}
 METRICS = {
@@ -134,6 +137,35 @@ def test_sigint_exits_130_and_a_finished_run_goes_on(undisturbed, tmp_path):
     assert run("main", config, f"--workdir={workdir}").returncode == 0
     assert lines(workdir) == lines(undisturbed / "run")
     assert final_bytes(workdir, LAST) == final_bytes(undisturbed / "run", LAST)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("streams", [">/dev/full", "| true", "<&- >&- 2>&-"])
+def test_lines_that_cannot_be_printed_do_not_end_training(
+    streams, undisturbed, tmp_path
+):
+    arguments = config_of(undisturbed), f"--workdir={tmp_path / 'run'}"
+    line = ["bash", "-c", f'"$@" {streams}', "bash", *command("main", *arguments)]
+    assert subprocess.run(line, env=environment(arguments), check=False).returncode == 0
+    assert_same_run(undisturbed, tmp_path / "run")
+
+
+def test_training_goes_on_when_its_tensorboard_file_fails(tmp_path, capsys):
+    """tensorboardX's thread ends then, and later calls would wait for it for ever."""
+    values = {f"metric/{i}": 1.0 for i in range(1100)} | {"images_per_second": 1.0}
+    writers = Writers(tmp_path, 0, 10_000)
+    thread = find_thread("tensorboardX")
+    board = writers._board
+    board.file_writer.event_writer._event_queue.put(object())  # ends the thread
+    thread.join()
+    for step in (1, 2, 3):
+        writers.metrics(step, values, 0.0)
+    writers.picture(3, "samples", np.zeros((2, 2, 1), np.uint8))
+    writers.close()
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 3
+    out, err = capsys.readouterr()
+    assert out.count("no more TensorBoard events") == 1
+    assert err == ""
 
 
 def test_another_config_is_refused_with_a_table(undisturbed, tmp_path):

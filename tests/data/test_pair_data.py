@@ -732,3 +732,19 @@ def test_horses_and_zebras(tmp_path):
             mean = np.asarray(image.convert("RGB")).mean((0, 1))
         # Reducing keeps the mean of an image within rounding.
         np.testing.assert_allclose(source[-1]["image"].mean((0, 1)), mean, atol=0.7)
+
+
+def test_a_cache_without_a_folder_names_the_variable_to_set(monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    def refused(*arguments, **options):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(pathlib.Path, "mkdir", refused)
+    with pytest.raises(UserError, match=r"Read-only file system\); set XDG_CACHE_HOME"):
+        cache.decode_onto_disk([], [], "images", [])
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(pathlib.Path, "home", no_home)
+    with pytest.raises(UserError, match="no home directory; set XDG_CACHE_HOME"):
+        cache.cache_folder()

@@ -242,11 +242,16 @@ def test_hardware_that_numbers_the_processes_in_another_way(undisturbed, tmp_pat
 
 @pytest.mark.parametrize(
     ("name", "to"),
-    [("SIGTERM", 1), pytest.param("SIGINT", 0, marks=pytest.mark.slow)],
+    [
+        ("SIGTERM", 1),
+        pytest.param("SIGINT", 0, marks=pytest.mark.slow),
+        pytest.param("SIGHUP", 1, marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_to_one_saves_the_same_step_of_all(name, to, undisturbed, tmp_path):
     config, workdir = config_of(undisturbed), tmp_path / "run"
-    processes = start(workdir, config, num_steps=10_000)
+    # "Until I stop it": a list of so many calls would not fit into memory.
+    processes = start(workdir, config, num_steps=10**9)
     wait_for_step(LAST, workdir, processes)  # both lines that are compared below
     number = signal.Signals[name]
     processes[to].send_signal(number)

@@ -175,6 +175,27 @@ def test_what_tensorstore_was_told_to_do_is_not_repeated(saved, monkeypatch):
         saved.wait()
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "x"), "No space left on device"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "Disk quota exceeded"),
+        (
+            ValueError(
+                'OUT_OF_RANGE: Error writing "critic" in OCDBT database at local file '
+                '"/run/1/": Failed to write 987612 bytes to file 11: File too large '
+                "[os_error_code='27'] [tensorstore_spec='{}']"
+            ),
+            "File too large",
+        ),
+        (ValueError("Error: [os_error_code='30']"), "Read-only file system"),
+        (ValueError("whatever [tensorstore_spec='{}']"), "whatever"),
+    ],
+)
+def test_why_a_checkpoint_could_not_be_written(error, words):
+    assert checkpoint_manager.describe_write_error(error).endswith(words)
+
+
 def test_another_networks_checkpoint_is_refused_and_stays(saved):
     with pytest.raises(UserError, match=r"shape \(3, 2\).*needs \(5, 2\)"):
         saved.restore(state(0, width=5))
