@@ -17,7 +17,7 @@ from jaxgan.files import storage
 from jaxgan.runtime import devices
 from jaxgan.runtime.processes import Link
 from jaxgan.runtime.profiler import Profiler
-from jaxgan.runtime.signals import StopSignals
+from jaxgan.runtime.signals import IN_TRAINING, StopSignals
 from jaxgan.types import Batch, Gan, GanState, Metrics
 from jaxgan.workdir.changed_data import check_unchanged_data, facts_to_store
 from jaxgan.workdir.checkpoint_files import to_arrays
@@ -30,10 +30,6 @@ from jaxgan.workdir.startup import (
     hold_workdir,
 )
 from jaxgan.workdir.writers import Means, Silent, Writer, Writers
-
-# What a signal does in the loop, and a second one, for the user.
-NOTICE = "stopping once the steps under way (or their compilation) are done and saved"
-KEPT = "what was saved before is kept; run the same command to continue"
 
 
 class TrainingFailed(Exception):
@@ -102,8 +98,8 @@ def train(
             writers = Writers(workdir, int(state.step), num_steps)
         stack.callback(writers.close)
         run = Run(experiment, workdir, gan, feed, used, checkpoints, writers, link)
-        # Until here there is nothing to save, and a signal ends the process at once.
-        signals = stack.enter_context(StopSignals(NOTICE, KEPT))
+        # Before this there is nothing to save, and a signal ends the process at once.
+        signals = stack.enter_context(StopSignals(*IN_TRAINING))
         return run.take_steps(state, loop, signals, profile and link.first)
 
 
@@ -157,8 +153,7 @@ class Run:
             return 0
         stats = state.generator.batch_stats, state.critic.batch_stats
         self.say_start(start, bool(jax.tree.leaves(stats)))
-        size = options.steps_per_call
-        steps = self.feed.plan, size, start, self.num_steps
+        steps = self.feed.plan, options.steps_per_call, start, self.num_steps
         state = devices.replicate(state, self.devices)
         profiler = Profiler(self.workdir / "profile" if profile else None)
         # Two iterators, no list: a run "until I stop it" may have 1e9 calls.

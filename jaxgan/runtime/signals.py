@@ -23,6 +23,11 @@ NUMBERS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 REPEAT_SECONDS = 0.3
 # How long to wait for a reader of stderr that does not read, such as a stopped pager.
 WRITE_SECONDS = 1.0
+# What the user is told of the first and the second signal while a run trains.
+IN_TRAINING = (
+    "stopping once the steps under way (or their compilation) are done and saved",
+    "what was saved before is kept; run the same command to continue",
+)
 
 _loop: "StopSignals | None" = None
 _clean_ups: list[Callable[[], object]] = []

@@ -34,15 +34,17 @@ with signals.StopSignals("finishing", "all is kept") as stop:
 """
 
 
-def start(script, ignored=()):
-    """Start a Python process and return it once it has printed 'ready'."""
+def start(script, before=""):
+    """Start a Python process and return it once it has printed 'ready'.
+
+    `before` is what the shell does that starts it.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-c", START + script],
+        ["sh", "-c", f'{before} exec "$0" -c "$1"', sys.executable, START + script],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: [signal.signal(n, signal.SIG_IGN) for n in ignored],
     )
     assert process.stdout.readline() == "ready\n"
     return process
@@ -85,7 +87,7 @@ def test_a_signal_sent_twice_at_once_is_one_and_a_quick_loop_says_nothing():
 
 
 def test_a_signal_that_is_ignored_at_the_start_stays_ignored():
-    process = start(f"ready()\n{IN_C}", ignored=[signal.SIGHUP])
+    process = start(f"ready()\n{IN_C}", before="trap '' HUP;")
     process.send_signal(signal.SIGHUP)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.3)
