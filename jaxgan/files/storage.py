@@ -119,16 +119,6 @@ def raise_write_failed(path: Path) -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def name_file_in_errors(path: Path) -> Iterator[None]:
-    """Name the file in an OSError of the block; that of a full disk names none."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = error.filename or os.fspath(path)
-        raise
-
-
 def write(path: Path, content: str | bytes, durable: bool = False) -> None:
     """Write a file so that no reader ever sees half of it, making its folder.
 
@@ -191,15 +181,16 @@ def append(path: Path, content: str | bytes) -> None:
             before = path.read_bytes() if path.exists() else b""
             path.write_bytes(before + data)
         return
-    with name_file_in_errors(path), open(path, "ab", buffering=0) as file:
+    with open(path, "ab", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
         try:
             left = memoryview(data)
             while left:
                 left = left[file.write(left) :]
             os.fsync(file.fileno())
-        except OSError:
+        except OSError as error:
             file.truncate(end)
+            error.filename = os.fspath(path)  # a full disk's error names no file
             raise
 
 
