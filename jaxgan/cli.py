@@ -1,7 +1,6 @@
 """Flags, exit codes and one-line errors: what the commands share."""
 
 import errno
-import io
 import os
 import runpy
 import sys
@@ -16,7 +15,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.command_flags import check_not_empty, help_text, parse_flags
 from jaxgan.errors import UserError, one_line, printable
-from jaxgan.experiment import Experiment, build
+from jaxgan.experiment import Experiment, build, memory
 from jaxgan.experiment.describe import help_lines
 from jaxgan.experiment.variants import flatten, set_field
 from jaxgan.files import storage
@@ -35,8 +34,6 @@ KEPT_AFTER = (
 )  # fmt: skip
 # Flag of a command: what needs less memory when it has not enough.
 LESS_MEMORY = {
-    "config": "a smaller data.batch_size, data.image_size or network, or a larger "
-    "train.accumulate_steps,",
     "num": "a smaller --num",
     "num_samples": "a smaller --num_samples",
 }
@@ -53,7 +50,6 @@ def run(
     """
     # Orbax not only raises errors, but also logs their tracebacks.
     logging.set_verbosity(logging.FATAL)
-    escape_what_cannot_be_encoded()
     arguments = list(sys.argv[1:] if argv is None else argv)
     values = flags.FlagValues()
     define(values)
@@ -76,7 +72,13 @@ def run_with_config(
     """Run a command that takes `--config`: command(flags, experiment, run's name)."""
 
     def with_experiment(values: flags.FlagValues) -> int:
-        return command(values, build(config), name)
+        experiment = build(config)
+        try:
+            return command(values, experiment, name)
+        except (MemoryError, RuntimeError) as error:
+            if not failures.is_out_of_memory(error):
+                raise
+            return print_error(memory.advice(experiment, failures.describe(error)), 1)
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     if HELP & set(arguments):
@@ -166,16 +168,6 @@ def print_error(message: str, code: int) -> int:
 def say(text: str) -> None:
     """Print a line about what is done; the names of files in it may hold anything."""
     print(f"jaxgan: {printable(text, 2000)}", flush=True)
-
-
-def escape_what_cannot_be_encoded() -> None:
-    """Print what the terminal's encoding lacks as \\xe9 or \\u20ac, without an error.
-
-    The names of files may hold any character, and also bytes that are no character.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def parse_config(arguments: Sequence[str]) -> tuple[ConfigDict, str, list[str]]:

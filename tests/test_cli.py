@@ -22,6 +22,7 @@ from jaxgan.errors import UserError
 from jaxgan.experiment import Experiment, describe, variants
 from jaxgan.files import storage
 from jaxgan.inference import drawing, scores
+from jaxgan.runtime import streams
 
 GP = "--config=configs/wgan_gp.py"
 
@@ -576,11 +577,9 @@ def test_names_that_the_terminal_cannot_show_end_no_command(monkeypatch):
         ("utf-8", "jaxgan: 1 \xe9\u65e5\\udce9\\x1b\n".encode()),
     ):
         stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        written = stream.buffer
         monkeypatch.setattr(sys, "stdout", stream)
-
-        def command(values):
-            cli.say("1 \xe9\u65e5\udce9\x1b")
-            return 0
-
-        assert cli.run(command, lambda values: None, "", []) == 0
-        assert stream.detach().getvalue() == shown
+        monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO()))
+        streams.prepare()
+        cli.say("1 \xe9\u65e5\udce9\x1b")
+        assert written.getvalue() == shown

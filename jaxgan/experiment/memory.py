@@ -108,19 +108,22 @@ def describe(parts: Mapping[str, int]) -> str:
     return f"at least {format_bytes(sum(parts.values()))} ({words})"
 
 
-def advice(experiment: Experiment) -> str:
-    """Return the line for a run that has used up the memory: its need, and the cure."""
+def advice(experiment: Experiment, reason: str) -> str:
+    """Return the line for a run that has used up the memory: its need, and the cure.
+
+    `reason` is what JAX or Python said.
+    """
     least = ""
     family, values = FAMILIES[experiment.family], experiment.values
     if shape := family.known_shape(values):
         gan = experiment.gan(shape, SOME_CLASSES)
         state = _bytes_of(jax.eval_shape(gan.init, jax.random.key(0)))
-        least = f"; its state alone takes {format_bytes(state)}"
+        least = f"; the run's state alone takes {format_bytes(state)}"
     return (
-        f"out of memory: the run needs more than this machine or device has{least}; "
-        f"a smaller data.batch_size = {experiment.batch_size} or data.image_size = "
-        f"{values['data.image_size']}, or a larger train.accumulate_steps = "
-        f"{experiment.accumulate_steps}, takes less"
+        f"out of memory ({reason}){least}; a smaller data.batch_size = "
+        f"{experiment.batch_size}, data.image_size = {values['data.image_size']} or "
+        f"network, or a larger train.accumulate_steps = {experiment.accumulate_steps}, "
+        "takes less; what was saved before is kept"
     )
 
 

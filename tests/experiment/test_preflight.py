@@ -169,12 +169,13 @@ def test_an_accelerator_has_its_own_memory():
 
 
 def test_advice_after_running_out_of_memory():
-    advice = memory.advice(experiment("cyclegan", "data.batch_size=3"))
-    assert advice.startswith("out of memory: ")
-    assert "its state alone takes 47.4" in advice
+    advice = memory.advice(experiment("cyclegan", "data.batch_size=3"), "no 9 bytes")
+    assert advice.startswith("out of memory (no 9 bytes); ")
+    assert "state alone takes 47.4" in advice
     assert "data.batch_size = 3" in advice
     assert "\n" not in advice
-    assert "state" not in memory.advice(experiment("wgan", "cifar10,data.image_size=0"))
+    unknown = experiment("wgan", "cifar10,data.image_size=0")
+    assert "state" not in memory.advice(unknown, "")
 
 
 def test_the_memory_of_a_container_counts(tmp_path, monkeypatch):

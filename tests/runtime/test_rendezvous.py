@@ -362,7 +362,7 @@ def test_data_that_has_changed_since_the_checkpoint(address, tmp_path, monkeypat
         facts = {"train": {"count": 5, "digest": "x"}}
         return 10, {"data": facts}
 
-    monkeypatch.setattr(changed_data, "_newest_loop", loop)
+    monkeypatch.setattr(changed_data, "newest_loop", loop)
     feed = SimpleNamespace(
         shape=(2,), num_classes=0, plan=None,
         fingerprint=lambda: {"train": {"count": 4, "digest": "y"}},
