@@ -30,6 +30,7 @@ if Image.MAX_IMAGE_PIXELS is not None:
 
 ORIENTATION = 274  # number of the EXIF tag
 PIL_MODULES = r"PIL\."
+NO_FILTER = "", None, Warning, None, 0
 # Where a PNG file can hold an orientation: a chunk, or the keyword of a chunk of text.
 PNG_TAGS = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 
@@ -65,10 +66,11 @@ def _silence_warnings() -> None:
     `warnings.catch_warnings` would turn them off for a block, but not in several
     threads.
     """
-    for filter_ in warnings.filters:
-        if filter_[0] == "ignore" and getattr(filter_[3], "pattern", "") == PIL_MODULES:
-            return
-    warnings.filterwarnings("ignore", module=PIL_MODULES)
+    # The first filter that fits a warning decides, and others may have been put before
+    # this one. `filterwarnings` moves it to the front.
+    action, _, _, module, _ = warnings.filters[0] if warnings.filters else NO_FILTER
+    if action != "ignore" or getattr(module, "pattern", "") != PIL_MODULES:
+        warnings.filterwarnings("ignore", module=PIL_MODULES)
 
 
 def is_gray(image: Image.Image) -> bool:

@@ -131,7 +131,8 @@ class BatchNorm(nn.BatchNorm):
         """Normalise x [..., c] over all axes but the last."""
         if self.use_running_average or self.is_initializing():
             return super().__call__(x)  # which updates nothing
-        before: jax.Array = self.get_variable("batch_stats", "var")
+        # Flax starts at 1 where no statistics are given.
+        before = self.get_variable("batch_stats", "var", 1.0)
         outputs = super().__call__(x)
         after: jax.Array = self.get_variable("batch_stats", "var")
         count = x.size // x.shape[-1]

@@ -12,7 +12,6 @@ from jaxgan.experiment import Experiment, stored
 from jaxgan.files import storage
 from jaxgan.turns import generator_variables
 from jaxgan.types import GanState, PyTree
-from jaxgan.weights import network_folders
 from jaxgan.workdir import checkpoint_files
 
 # {'generator': {'params': {...}, 'batch_stats': {...}}, 'critic': ...}: the networks
@@ -104,6 +103,9 @@ def _of_run(like: GanState, folder: Path) -> Networks:
 
 def _of_files(path: Path) -> dict[str, tuple[PyTree, dict[str, Any]]]:
     """Return {'a2b': (variables, about), ...} of a file of weights, or of a folder."""
+    # Not above: only this needs the package safetensors.
+    from jaxgan.weights import network_folders
+
     if not path.exists():
         raise UserError(f"no such file or folder; {WHAT_IS_RIGHT}")
     if storage.is_remote(path):

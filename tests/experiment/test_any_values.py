@@ -20,6 +20,12 @@ from jaxgan.experiment.experiment import FAMILIES
 from jaxgan.experiment.schema import FIELDS
 from jaxgan.experiment.variants import flatten
 
+# Threads that other tests have left may draw random numbers meanwhile, which hypothesis
+# takes for draws of its strategies.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Do not use the `random` module:FutureWarning"
+)
+
 RECIPES = ("wgan", "wgan_gp", "cyclegan")
 PATHS = {name: str(ROOT / "configs" / f"{name}.py") for name in RECIPES}
 BASES = {name: cli.load_config(path, "").to_dict() for name, path in PATHS.items()}
