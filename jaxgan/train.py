@@ -162,11 +162,11 @@ class Run:
         for number, (call, batch) in enumerate(pairs):
             profiler.before_call(number)
             state = self.take_call(call, batch, state)
-            profiler.after_call(number, state)
             step, last = call.stop, call.stop == self.num_steps
             # Whichever process got a signal, all stop after the same call.
             received = max(self.link.exchange(signals.check()))
             stopping = received != 0 and not last
+            profiler.after_call(number, state, last or stopping)
             self.checkpoints.poll()
             if last or step % options.log_steps == 0:
                 self.log(step, state)

@@ -275,7 +275,8 @@ def test_warm_start_takes_the_networks_and_nothing_else(undisturbed, tmp_path):
 
 def test_profile_writes_a_trace(tmp_path):
     config = write_config(tmp_path)
-    shorter = "--config.train.num_steps=30"
+    # The third of three calls is the first to trace, and the last.
+    shorter = "--config.train.num_steps=15"
     flags = f"--config={config}", f"--workdir={tmp_path}", "--profile", shorter
     done = run_in_process(main, *flags)
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,7 @@ import jax
 from jaxgan.experiment import memory, preflight
 from jaxgan.experiment.experiment import Experiment
 from jaxgan.experiment.schema import FIELDS
-from jaxgan.rules import Choice
+from jaxgan.rules import Choice, Field
 from jaxgan.runtime.devices import choose_devices
 
 
@@ -40,12 +40,21 @@ def describe(experiment: Experiment) -> str:
 
 def help_lines() -> list[str]:
     """Return one line for each field: its name, its help, and its valid names."""
-    lines: dict[str, str] = {}
+    rows: dict[str, list[Field]] = {}
     for field in FIELDS:
-        names = f": {field.rule.words}" if isinstance(field.rule, Choice) else ""
-        line = lines.get(field.name, f"  --config.{field.name}: {field.help}")
-        lines[field.name] = line + names
-    return list(lines.values())
+        rows.setdefault(field.name, []).append(field)
+    lines = []
+    for name, fields in rows.items():
+        texts = dict.fromkeys(_help_text(f, len(fields) > 1) for f in fields)
+        lines.append(f"  --config.{name}: {'; '.join(texts)}")
+    return lines
+
+
+def _help_text(field: Field, has_others: bool) -> str:
+    """Return 'HELP (FAMILY): NAMES'; the family if the field is not the only one."""
+    family = f" ({field.of})" if field.of in ("latent", "translation") else ""
+    names = f": {field.rule.words}" if isinstance(field.rule, Choice) else ""
+    return field.help + (family if has_others else "") + names
 
 
 def as_markdown() -> str:

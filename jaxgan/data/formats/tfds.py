@@ -214,7 +214,7 @@ def _prepare(name: str, folder: str) -> None:
         raise UserError(
             f"data.name = tfds:{name}: not prepared (data.dir = '{folder}'), which "
             "needs TensorFlow once: pip install 'jaxgan[tfds]', or use files of your "
-            "own with data.name=idx or folder"
+            "own with data.name=folder"
         )
     print(f"preparing tfds:{name}, once", file=sys.stderr)
     done = subprocess.run(
