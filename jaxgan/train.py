@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import jax
 import numpy as np
 
 from jaxgan import data, keys
+from jaxgan.errors import UserError
 from jaxgan.experiment import Experiment, preflight
 from jaxgan.experiment.diagnosis import likely_reason
 from jaxgan.experiment.feed import Feed
@@ -30,6 +32,8 @@ from jaxgan.workdir.startup import (
     hold_workdir,
 )
 from jaxgan.workdir.writers import Means, Silent, Writer, Writers
+
+Pair = tuple[range, Batch]  # the steps of a call, and their examples
 
 
 class TrainingFailed(Exception):
@@ -136,6 +140,7 @@ class Run:
         self.images = 0
         self.steps_taken = 0
         self.waiting: list[tuple[int, Metrics]] = []
+        self.reached: tuple[int, GanState] | None = None
 
     def take_steps(
         self,
@@ -159,7 +164,7 @@ class Run:
         # Two iterators, no list: a run "until I stop it" may have 1e9 calls.
         batches = self.feed.batches(data.calls(*steps))
         pairs = zip(data.calls(*steps), batches, strict=True)
-        for number, (call, batch) in enumerate(pairs):
+        for number, (call, batch) in enumerate(self.save_before_errors(pairs)):
             profiler.before_call(number)
             state = self.take_call(call, batch, state)
             step, last = call.stop, call.stop == self.num_steps
@@ -220,7 +225,21 @@ class Run:
         self.images += len(call) * plan.critic_steps(call.start) * plan.batch_size
         self.steps_taken += len(call)
         self.writers.advance(len(call))
+        self.reached = call.stop, state
         return state
+
+    def save_before_errors(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
+        """Yield calls and batches; if a batch cannot be read, save, then raise."""
+        try:
+            yield from pairs
+        except UserError as error:
+            # Of several processes, the others do not know of the error yet.
+            if self.reached is None or self.link.count > 1:
+                raise
+            step, state = self.reached
+            self.save(step, state)
+            self.checkpoints.finish()
+            raise UserError(f"{error}; step {step} is saved") from error
 
     def collect(self) -> None:
         """Add the metrics of finished calls to the means; raises TrainingFailed."""

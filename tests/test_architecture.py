@@ -71,7 +71,7 @@ KNOW_CONFIGS = {"cli", "experiment.variants", "experiment.experiment"}
 MOST_MODULES, MOST_FOLDERS = 20, 11  # at the package's top
 # The loop is the longest module: it is read from top to bottom.
 LONGEST, LONGEST_FUNCTION = 260, 50
-LONGER = {"train": 300, "experiment.schema": 280}  # the other is a table
+LONGER = {"train": 320, "experiment.schema": 280}  # the other is a table
 
 
 def module_name(path):

@@ -216,6 +216,27 @@ def test_a_config_file_that_gives_no_config_is_one_line(
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("config.data.unlock(); config.data[3] = 4", "names of fields must be text"),
+        ("config.data.unlock(); config.data.own = config", "contains itself"),
+    ],
+)
+def test_a_config_of_an_odd_form_is_one_line(line, message, tmp_path, capsys):
+    path = tmp_path / "own.py"
+    path.write_text(
+        "from configs.wgan_gp import get_config as base\n"
+        "def get_config(variant):\n"
+        f"    config = base(variant)\n    {line}\n    return config\n"
+    )
+    for more in ([], ["--config.train.num_steps=20"]):
+        assert main.main([f"--config={path}", "--dry_run", *more]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+
+
 @pytest.mark.parametrize("command", [main, sample, evaluate])
 def test_workdirs_that_no_folder_can_be(command, tmp_path, capsys):
     given = [GP] if command is main else []

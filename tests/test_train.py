@@ -3,6 +3,7 @@
 The tests here train WGANs; test_train_cyclegan.py trains a CycleGAN.
 """
 
+import itertools
 import json
 import shutil
 import signal
@@ -27,6 +28,8 @@ from helpers.runs import (
 )
 
 from jaxgan import data, main
+from jaxgan.errors import UserError
+from jaxgan.experiment import latent_family
 from jaxgan.data.formats import embedded
 from jaxgan.workdir import checkpoint_files
 from jaxgan.workdir.writers import Means, Writers, find_thread
@@ -271,6 +274,45 @@ def test_warm_start_takes_the_networks_and_nothing_else(undisturbed, tmp_path):
     assert all(found[name] == wanted[name] for name in names)
     moments = "critic/opt_state/nu/"
     assert any(found[n] != wanted[n] for n in wanted if n.startswith(moments))
+
+
+def test_an_image_that_cannot_be_read_loses_no_step(tmp_path, monkeypatch):
+    whole = latent_family.feed
+
+    def feed(*arguments):
+        found = whole(*arguments)
+
+        def batches(calls):
+            yield from itertools.islice(found.batches(calls), 3)
+            raise UserError("x.png: not a readable image")
+
+        return found._replace(batches=batches)
+
+    monkeypatch.setattr(latent_family, "feed", feed)
+    workdir = tmp_path / "run"
+    flags = f"--workdir={workdir}", "--config.train.checkpoint_steps=0"
+    done = run_in_process(main, f"--config={write_config(tmp_path)}", *flags)
+    assert done.returncode == 2
+    error = "jaxgan: error: x.png: not a readable image; step 15 is saved\n"
+    assert done.stderr == error
+    assert checkpoint_files.steps_in(workdir / "checkpoints") == [15]
+
+
+def test_files_in_the_place_of_folders_are_told_before_training(tmp_path):
+    config = f"--config={write_config(tmp_path)}"
+    for name, words in {
+        "samples": "is a file; must be a folder",
+        "metrics.jsonl": "is a folder; must be a file",
+    }.items():
+        workdir = tmp_path / name
+        (workdir / name).mkdir(parents=True)
+        if name == "samples":
+            (workdir / name).rmdir()
+            (workdir / name).touch()
+        done = run_in_process(main, config, f"--workdir={workdir}")
+        assert done.returncode == 2
+        assert done.stderr == f"jaxgan: error: {workdir / name}: {words}\n"
+        assert [path.name for path in workdir.iterdir()] == [name]
 
 
 def test_profile_writes_a_trace(tmp_path):

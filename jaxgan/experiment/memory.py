@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxgan.data.memory import total_memory
 from jaxgan.errors import UserError
@@ -16,7 +17,10 @@ SOME_CLASSES = 2
 # the part smaller.
 FIELDS = {
     "networks and optimizers": (
+        "generator.hidden",
+        "critic.hidden",
         "generator.width",
+        "critic.width",
         "data.image_size",
         "gan.latent_size",
     ),
@@ -94,7 +98,7 @@ def check(
         given = {
             n: experiment.values[n] for n in FIELDS[largest] if n in experiment.values
         }
-        field = max(given, key=lambda name: given[name])
+        field = max(given, key=lambda name: np.max(given[name], initial=0))
         raise UserError(
             f"{field} = {given[field]}: the run's memory is {describe(parts)}, and "
             f"{where} has {format_bytes(limit)}; {CURES[largest]} less"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jaxgan.experiment.schema import FIELDS
+from jaxgan.experiment.schema import FIELDS, NORMS
 from jaxgan.gans import Kind
 from jaxgan.rules import REQUIRED, STORABLE, Choice, Rule
 
@@ -44,13 +44,14 @@ def rules_by_field(kind: Kind) -> dict[str, Rule | Choice]:
     own = [f"gan.{name}" for name in kind.fields]
     names = {*own, *(PENALTY_FIELDS if "penalty" in kind.fields else ())}
     networks = "generator.", "critic."
-    return dict.fromkeys(own, STORABLE) | {
+    rules = dict.fromkeys(own, STORABLE) | {
         field.name: field.rule
         for field in FIELDS
         if field.of in ("all", kind.family)
         or (field.of == "some" and field.name.startswith(networks))
         or field.name in names
     }
+    return rules | dict.fromkeys(("generator.norm", "critic.norm"), NORMS[kind.family])
 
 
 def required_fields(kind: Kind) -> list[str]:

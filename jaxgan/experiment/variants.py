@@ -97,16 +97,22 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     A placeholder that is not filled in has the value None.
 
     Raises:
-        UserError: it is no config.
+        UserError: it is no config, or contains itself.
     """
     if not isinstance(config, Mapping | ConfigDict):
         raise UserError(f"{printable(config)}: not a config; must have sections")
     flat: dict[str, Any] = {}
-    for key, value in _items(config):
-        if isinstance(value, Mapping | ConfigDict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+    try:
+        for key, value in _items(config):
+            name = f"{prefix}{key}"
+            if isinstance(value, Mapping | ConfigDict):
+                flat |= flatten(value, f"{name}.")
+            else:
+                flat[name] = list(value) if isinstance(value, tuple) else value
+    except RecursionError as error:
+        if prefix:
+            raise
+        raise UserError("the config: a section of it contains itself") from error
     return flat
 
 
@@ -130,7 +136,11 @@ def _items(config: Mapping[str, Any] | ConfigDict) -> Iterator[tuple[Any, Any]]:
     if not isinstance(config, ConfigDict):
         yield from config.items()
         return
-    for key, value in config.items(preserve_field_references=True):
+    try:
+        items = config.items(preserve_field_references=True)
+    except TypeError as error:  # it sorts the names
+        raise UserError("the config: names of fields must be text") from error
+    for key, value in items:
         try:
             yield key, value.get() if isinstance(value, FieldReference) else value
         except RequiredValueError:

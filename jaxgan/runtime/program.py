@@ -4,7 +4,6 @@ import os
 import resource
 import sys
 import threading
-from typing import Any
 
 from jaxgan.runtime import signals, streams
 
@@ -41,7 +40,7 @@ def check_address_space() -> None:
         os._exit(2)
 
 
-def print_unraisable(unraisable: Any) -> None:
+def print_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
     """Print an error that nothing can catch, but not those of late writes.
 
     After a write that failed, Orbax closes its event loop, while TensorStore still

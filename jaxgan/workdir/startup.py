@@ -57,6 +57,7 @@ def hold_workdir(
         with link.share_errors():
             if link.first:
                 orbax_files.check_workdir(workdir)
+                check_folders(workdir)
                 check_same_config(workdir, fields)
                 held = stack.enter_context(lock.hold_lock(workdir))
         token = link.exchange(held.token)[0]
@@ -67,6 +68,16 @@ def hold_workdir(
                     "here; all processes need the same folder, or gs://..."
                 )
         yield held.confirm
+
+
+def check_folders(workdir: Path) -> None:
+    """Raise UserError if there is a file where a run keeps a folder, or the reverse."""
+    for name in ("samples", "checkpoints", "profile"):
+        if (workdir / name).exists() and not (workdir / name).is_dir():
+            raise UserError(f"{workdir / name}: is a file; must be a folder")
+    for name in ("config.json", "metrics.jsonl"):
+        if (workdir / name).is_dir():
+            raise UserError(f"{workdir / name}: is a folder; must be a file")
 
 
 def check_same_config(workdir: Path, fields: dict[str, Any]) -> None:

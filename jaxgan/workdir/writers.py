@@ -101,7 +101,8 @@ class Writers:
 
         if hidden:
             del sys.modules["torch"]
-        folder = str(self.workdir)
+        # Absolute, because tensorboardX takes a folder named `gs:` for a bucket.
+        folder = str(self.workdir.absolute())
         if storage.is_remote(self.workdir):
             self._local = tempfile.TemporaryDirectory()
             folder = self._local.name
