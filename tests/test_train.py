@@ -28,9 +28,9 @@ from helpers.runs import (
 )
 
 from jaxgan import data, main
+from jaxgan.data.formats import embedded
 from jaxgan.errors import UserError
 from jaxgan.experiment import latent_family
-from jaxgan.data.formats import embedded
 from jaxgan.workdir import checkpoint_files
 from jaxgan.workdir.writers import Means, Writers, find_thread
 

@@ -26,7 +26,7 @@ FIELDS = {
     ),
     "image pools": ("gan.pool_size",),
     "batches": ("data.batch_size", "train.steps_per_call", "gan.n_critic"),
-    "largest layer": ("data.batch_size",),
+    "layers": ("data.batch_size",),
     "decoded images": ("data.resize", "data.image_size"),
 }
 CURES = {
@@ -34,7 +34,7 @@ CURES = {
     "images or a smaller gan.latent_size take",
     "image pools": "a smaller pool or smaller images take",
     "batches": "a smaller batch or train.steps_per_call takes",
-    "largest layer": "a smaller batch or a larger train.accumulate_steps takes",
+    "layers": "a smaller batch or a larger train.accumulate_steps takes",
     "decoded images": "smaller images take",
 }
 
@@ -50,8 +50,9 @@ def estimate(
 
     They are counted for one GPU or TPU, or else for the machine, whose memory the CPU
     devices of this process share; it also holds the decoded images, and at a checkpoint
-    a copy of the state. What gradients and layers need together is not counted: it is
-    known only once the step is compiled.
+    a copy of the state. Of the layers, the output of each convolution and linear layer
+    of one generator and one critic is counted: the generator's gradient needs them all.
+    What else gradients need is known only once the step is compiled.
 
     Args:
         experiment: the run.
@@ -66,13 +67,13 @@ def estimate(
     pools = _bytes_of(state.memory.get("pool", ()))
     share = -(-experiment.batch_size // len(devices))
     micro_batch = -(-share // experiment.accumulate_steps)
-    elements = max(made for player in layers.values() for made in player)
+    elements = sum(made for player in layers.values() for made in player)
     element_bytes = 2 if experiment.precision == "bfloat16" else 4
     parts = {
         "networks and optimizers": _bytes_of(state) - pools,
         "image pools": pools,
         "batches": share * family.example_bytes(values, shape),
-        "largest layer": micro_batch * elements * element_bytes,
+        "layers": micro_batch * elements * element_bytes,
     }
     local = _local_devices(devices)
     if _has_own_memory(local[0]):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+from flax.traverse_util import flatten_dict
 
 from jaxgan.errors import UserError, printable
 from jaxgan.experiment import memory
@@ -49,8 +50,8 @@ def check_shapes(
     """Check the networks on examples of `shape`, and return the sizes of their layers.
 
     Returns:
-        for 'generator' and 'critic' the numbers of elements that each layer puts out
-        for one example.
+        for 'generator' and 'critic' the numbers of elements that each convolution or
+        linear layer puts out for one example.
 
     Raises:
         UserError: a network cannot take examples of this shape, or it makes others, or
@@ -80,15 +81,15 @@ def check_shapes(
 def _follow_shapes(
     module: Any, arguments: tuple[Any, ...]
 ) -> tuple[tuple[int, ...], list[int]]:
-    """Return the shape of a module's output, and how many elements each layer makes.
+    """Return the shape of a module's output, and how many elements its layers make.
 
     Args:
         module: a generator or a critic.
         arguments: its inputs for two examples, as shapes and types.
 
     Returns:
-        The shape [2, ...] of the (first) output; for each layer the number of elements
-        for one example.
+        The shape [2, ...] of the (first) output; for each layer with a kernel the
+        number of elements for one example.
     """
 
     def run(*inputs: Any) -> Any:
@@ -101,8 +102,11 @@ def _follow_shapes(
         )
 
     outputs, variables = jax.eval_shape(run, *arguments)
-    made = jax.tree.leaves(variables["intermediates"])
-    return jax.tree.leaves(outputs)[0].shape, [x.size // 2 for x in made]
+    names = flatten_dict(variables["params"])
+    layers = {path[:-1] for path in names if path[-1] == "kernel"}
+    made = flatten_dict(variables["intermediates"])  # {(*layer, '__call__'): (output,)}
+    sizes = [out[0].size // 2 for path, out in made.items() if path[:-1] in layers]
+    return jax.tree.leaves(outputs)[0].shape, sizes
 
 
 def _describe(shape: tuple[int, ...]) -> str:

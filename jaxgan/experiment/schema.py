@@ -36,12 +36,7 @@ from jaxgan.rules import (
 )
 
 LATENT, TRANSLATION = "GANs that draw from latents", "GANs that translate images"
-# By family; each network takes some of them.
-NORMS: dict[str, Choice] = {
-    "latent": Choice(("batch", "layer", "none")),
-    "translation": Choice(image_layers.NORMS),
-}
-ALL_NORMS = Choice(("instance", "batch", "layer", "none"))
+NORMS = Choice(("instance", "batch", "layer", "none"))
 INITIALIZERS = Choice((*mlp.INITIALIZERS, *image_layers.INITIALIZERS))
 SIDE, COUNT = whole(0, LARGEST_SIDE), whole(1, 1_000_000)
 
@@ -54,7 +49,7 @@ def network_fields(player: str) -> list[Field]:
             ("hidden", WIDTHS, "widths of an MLP's hidden layers"),
             ("activation", Choice(tuple(layers.ACTIVATIONS)), "activation of an MLP"),
             ("width", WIDTH, "base number of channels; layers have multiples of it"),
-            ("norm", ALL_NORMS, "normalisation; layer is only for critics of WGANs"),
+            ("norm", NORMS, "normalisation; layer is only for critics of WGANs"),
             ("initializer", INITIALIZERS, "distribution of the initial weights"),
             ("gain", GAIN, "scale of the initial weights"),
             ("batch_norm", TRUE_OR_FALSE, "whether dcgan has BatchNorm"),

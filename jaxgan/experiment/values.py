@@ -3,12 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jaxgan.experiment.schema import FIELDS, NORMS
+from jaxgan.experiment.schema import FIELDS
 from jaxgan.gans import Kind
+from jaxgan.models.translation import image_layers
 from jaxgan.rules import REQUIRED, STORABLE, Choice, Rule
 
 Values = Mapping[str, Any]  # {'section.field': value}
 
+# By family; each network takes some of them.
+NORMS = {
+    "latent": Choice(("batch", "layer", "none")),
+    "translation": Choice(image_layers.NORMS),
+}
 # Fields that only the GANs with a penalty have; a config may lack those it leaves at
 # their defaults.
 PENALTY_FIELDS = (

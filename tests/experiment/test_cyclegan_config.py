@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import ROOT
 
+from jaxgan import cli
 from jaxgan.data import PairPlan
 from jaxgan.errors import UserError
 from jaxgan.experiment import build, translation_family, variants
@@ -204,3 +206,13 @@ def test_wrong_networks_are_told(field, value, reason):
 def test_a_unet_of_no_depth_is_refused():
     with pytest.raises(UserError, match=r"data\.image_size = 48: unet takes multiples"):
         build(get("generator.name=unet")).networks((48, 48, 3))
+
+
+def test_a_norm_of_other_gans_is_not_offered():
+    config = cli.load_config(str(ROOT / "configs" / "cyclegan.py"), "")
+    config.generator.norm = "layer norm"
+    with pytest.raises(UserError) as error:
+        build(config)
+    assert str(error.value) == (
+        "generator.norm = layer norm: unknown; valid: batch, instance, none"
+    )
