@@ -23,6 +23,7 @@ from jaxgan.rules import describe_type
 from jaxgan.runtime import failures
 from jaxgan.train import TrainingFailed
 from jaxgan.workdir.checkpoint_manager import SaveFailed
+from jaxgan.workdir.orbax_files import LINKS
 
 Define = Callable[[flags.FlagValues], None]
 Command = Callable[[flags.FlagValues], int]
@@ -141,7 +142,7 @@ def exit_process(main: Callable[[], int]) -> NoReturn:
 
     At a normal exit Python waits for Orbax's threads, which may take minutes after a
     failed save, and JAX waits for other processes, which may be gone. Nothing is left
-    to do then: `main` has closed all files.
+    to do then: `main` has closed all files, and links are removed here.
     """
     try:
         code = main()
@@ -153,6 +154,7 @@ def exit_process(main: Callable[[], int]) -> NoReturn:
     except Exception:
         traceback.print_exc()
         code = 1
+    LINKS.close()
     with suppress(OSError):
         sys.stderr.flush()
     os._exit(code)

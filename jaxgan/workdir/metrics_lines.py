@@ -38,6 +38,8 @@ def keep_lines(path: Path, step: int) -> None:
         count = len(damaged)
         lines = "1 line that is" if count == 1 else f"{count} lines that are"
         report(f"{path}: {lines} not of this run, moved to {aside}")
+    if step == 0 and content.strip() and not damaged:
+        report(f"{path}: no checkpoint is there, so its lines are written again")
     whole = b"".join(line + b"\n" for line in kept)
     if whole != content:
         storage.write(path, whole, durable=True)

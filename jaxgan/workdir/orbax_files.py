@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import orbax.checkpoint as ocp
 
 from jaxgan.errors import UserError
 from jaxgan.files import storage
+from jaxgan.runtime.signals import clean_up
 from jaxgan.workdir.damage import Damaged
 
 # {'generator/params/...': array}, as Orbax stores a state.
@@ -33,6 +35,10 @@ DIFFICULT = re.compile(r"[*?\[\]\\\ud800-\udfff]|:/")
 # What cannot be in the name of a remote folder: there the clients, which are gcsfs,
 # TensorStore and google-cloud-storage, read `?` and `#` as parts of a URL.
 DIFFICULT_IN_BUCKETS = re.compile(r"[*?\[\]#\x00-\x1f\x7f\ud800-\udfff]")
+
+# Commands close it before they end, and signals remove the links as well.
+LINKS = ExitStack()
+atexit.register(LINKS.close)
 
 
 def check_workdir(workdir: Path) -> None:
@@ -56,12 +62,13 @@ def orbax_path(directory: Path) -> Any:
 
 @functools.cache
 def linked_path(path: str) -> str:
-    """Return the path of a symbolic link to a folder; it lasts as long as the process.
+    """Return the path of a symbolic link to a folder; `LINKS.close` removes it.
 
     The link is in a new folder of its own, among the system's temporary files.
     """
     folder = tempfile.mkdtemp(prefix="jaxgan-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    remove = functools.partial(shutil.rmtree, folder, ignore_errors=True)
+    LINKS.enter_context(clean_up(remove))
     link = os.path.join(folder, "checkpoints")
     os.symlink(path, link)
     return link

@@ -222,6 +222,16 @@ def test_a_file_in_the_place_of_the_folder_is_said_before_training(tmp_path):
         Checkpoints(tmp_path / "checkpoints", keep=3)
 
 
+def test_links_to_folders_with_difficult_names_do_not_last(tmp_path):
+    orbax_files.linked_path.cache_clear()
+    link = orbax_files.orbax_path(tmp_path / "a[1]")
+    assert link.is_symlink()
+    assert link.parent.parent != tmp_path
+    orbax_files.LINKS.close()
+    assert not link.parent.exists()
+    orbax_files.linked_path.cache_clear()
+
+
 # Orbax 0.12 fails below some of these names if it is given them (see orbax_files).
 NAMES = ["run[1]", "a\\b", "*%20?#\n ", "a\udcff", "gs:"]
 

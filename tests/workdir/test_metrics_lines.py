@@ -39,6 +39,15 @@ def test_a_file_that_is_whole_is_not_written_again(path, capsys):
     assert damaged(path) is None
 
 
+def test_lines_without_any_checkpoint_are_dropped_with_a_word(path, capsys):
+    path.write_bytes(b"".join(LINES))
+    keep_lines(path, 0)
+    assert path.read_bytes() == b""
+    (line,) = capsys.readouterr().err.splitlines()
+    words = "no checkpoint is there, so its lines are written again"
+    assert line == f"jaxgan: {path}: {words}"
+
+
 JUNK = [
     b"junk",
     b"\xff\xfe",
