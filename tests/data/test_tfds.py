@@ -40,7 +40,7 @@ def test_a_set_that_is_not_prepared_without_tensorflow(tmp_path, no_tensorflow):
     assert f"data.dir = '{tmp_path}'" in message
     assert "TensorFlow" in message
     assert "pip install 'jaxgan[tfds]'" in message
-    assert "data.name=idx or folder" in message
+    assert "data.name=folder" in message
 
 
 def test_unknown_names(tmp_path):
