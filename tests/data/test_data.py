@@ -660,4 +660,4 @@ def test_idx_and_npz_need_only_numpy_and_pillow(tmp_path):
         assert message.startswith(field)
         assert f"(pip install {package})" in message
     assert "data.cache=memory" in messages[0]
-    assert "data.name=idx or folder" in messages[3]
+    assert "data.name=folder" in messages[3]

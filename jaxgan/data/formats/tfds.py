@@ -190,7 +190,7 @@ def _import_tfds(name: str) -> Any:
     except ImportError as error:
         raise UserError(
             f"data.name = tfds:{name}: needs {error.name or error} (pip install "
-            "tensorflow-datasets importlib_resources), or data.name=idx or folder"
+            "tensorflow-datasets importlib_resources), or data.name=folder"
         ) from error
     return tfds
 
