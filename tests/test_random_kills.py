@@ -2,16 +2,14 @@
 
 import random
 import signal
-import subprocess
 
 import pytest
 from helpers.runs import (
     SHAPES,
     assert_same_run,
-    command,
     config_of,
-    environment,
     run,
+    signal_after,
     write_config,
 )
 
@@ -44,26 +42,9 @@ def test_signals_at_random_moments_give_the_same_bytes(undisturbed, tmp_path):
     for _ in range(12):
         number = draw.choice(list(CODES))
         # From when Python itself has started.
-        code, errors = run_for(draw.uniform(0.5, 15), number, *arguments)
-        assert code in (0, CODES[number]), errors
-        assert all(line.startswith("jaxgan: ") for line in errors.splitlines()), errors
+        done = signal_after(draw.uniform(0.5, 15), number, *arguments)
+        assert done.returncode in (0, CODES[number]), done
+        assert all(x.startswith("jaxgan: ") for x in done.stderr.splitlines()), done
     done = run("main", *arguments)
     assert done.returncode == 0, done.stderr
     assert_same_run(undisturbed, workdir)
-
-
-def run_for(seconds, number, *arguments):
-    """Train for some seconds, then send a signal; return the code and stderr."""
-    with subprocess.Popen(
-        command("main", *arguments),
-        env=environment(arguments),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            errors = process.communicate(timeout=seconds)[1]
-        except subprocess.TimeoutExpired:
-            process.send_signal(number)
-            errors = process.communicate()[1]
-    return process.returncode, errors

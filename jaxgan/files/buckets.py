@@ -11,6 +11,8 @@ import logging
 import os
 import pathlib
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from jaxgan.errors import UserError
@@ -125,10 +127,8 @@ def list_objects(folder: str) -> dict[str, tuple[int, str]]:
     Raises:
       UserError: the folder cannot be listed.
     """
-    try:
+    with _raise_unreadable(folder):
         found = _file_system().find(folder, detail=True)
-    except Exception as error:
-        raise _unreadable(folder, error) from error
     return {
         PREFIX + name: (facts["size"], facts["generation"])
         for name, facts in found.items()
@@ -141,10 +141,8 @@ def list_names(folder: str) -> tuple[list[str], list[str]]:
     Raises:
       UserError: the folder cannot be listed.
     """
-    try:
+    with _raise_unreadable(folder):
         found = _file_system().ls(folder, detail=True)
-    except Exception as error:
-        raise _unreadable(folder, error) from error
     folders: list[str] = []
     objects: list[str] = []
     for facts in found:
@@ -159,10 +157,8 @@ def read_object(path: str | os.PathLike) -> bytes:
     Raises:
       UserError: the object cannot be read.
     """
-    try:
+    with _raise_unreadable(os.fspath(path)):
         return _file_system().cat_file(os.fspath(path))
-    except Exception as error:
-        raise _unreadable(os.fspath(path), error) from error
 
 
 def path_or_content(path: str) -> str | io.BytesIO:
@@ -176,10 +172,16 @@ def path_or_content(path: str) -> str | io.BytesIO:
     return io.BytesIO(read_object(path)) if is_remote(path) else path
 
 
-def _unreadable(path: str, error: Exception) -> UserError:
-    missing = isinstance(error, FileNotFoundError)
-    line = "no such file" if missing else " ".join(str(error).split())
-    return UserError(f"{path}: cannot be read: {line or type(error).__name__}")
+@contextmanager
+def _raise_unreadable(path: str) -> Iterator[None]:
+    """Raise UserError in place of any error that the bucket's client raises."""
+    try:
+        yield
+    except Exception as error:  # gcsfs, google.auth, aiohttp or requests raise it
+        missing = isinstance(error, FileNotFoundError)
+        line = "no such file" if missing else " ".join(str(error).split())
+        reason = line or type(error).__name__
+        raise UserError(f"{path}: cannot be read: {reason}") from error
 
 
 def _file_system() -> Any:

@@ -4,6 +4,8 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 
+from jaxgan.errors import printable
+
 # Reasons for leaving something out, in the order in which they are told.
 UNREADABLE = "not readable"
 OTHER_ENDING = "not named like images"
@@ -34,14 +36,10 @@ def _examples(reason: str, names: list[str]) -> str:
     else:
         texts = names
     more = ", ..." if len(texts) > EXAMPLES_SHOWN else ""
-    return ", ".join(map(_printable, texts[:EXAMPLES_SHOWN])) + more
+    return ", ".join(map(printable, texts[:EXAMPLES_SHOWN])) + more
 
 
 def _count_endings(names: list[str]) -> Iterator[str]:
     endings = [os.path.splitext(name)[1].lower() for name in names]
     for ending, count in Counter(endings).most_common():
         yield f"{ending or 'no ending'} {count}"
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else ascii(text)[1:-1]

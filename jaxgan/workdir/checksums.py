@@ -58,20 +58,34 @@ def parse_checksums(content: bytes) -> dict[str, str]:
     return checksums
 
 
+def read_checksums(folder: Path) -> dict[str, str] | None:
+    """Return the checksums of a checkpoint; None if it was not finished.
+
+    Raises:
+        Damaged: they are there, but are none.
+    """
+    try:
+        return parse_checksums(read_file(folder, FILE_NAME))
+    except Damaged as damage:
+        if isinstance(damage.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
+def compare_checksum(folder: Path, name: str, checksum: str | None) -> None:
+    """Raise Damaged unless one file of a checkpoint has this checksum."""
+    if hashlib.sha256(read_file(folder, name)).hexdigest() != checksum:
+        raise Damaged(f"{name} does not match its checksum")
+
+
 def check_file(folder: Path, name: str) -> None:
     """Raise Damaged unless one file of a checkpoint has its checksum.
 
     A checkpoint that was not finished has no checksums yet, and passes.
     """
-    try:
-        content = read_file(folder, FILE_NAME)
-    except Damaged as damage:
-        if isinstance(damage.__cause__, FileNotFoundError):
-            return
-        raise
-    found = hashlib.sha256(read_file(folder, name)).hexdigest()
-    if parse_checksums(content).get(name) != found:
-        raise Damaged(f"{name} does not match its checksum")
+    expected = read_checksums(folder)
+    if expected is not None:
+        compare_checksum(folder, name, expected.get(name))
 
 
 def find_damage(folder: Path) -> str | None:
@@ -83,17 +97,12 @@ def find_damage(folder: Path) -> str | None:
     if folder.is_file():
         return "it is a file, not a folder"
     try:
-        content = read_file(folder, FILE_NAME)
-    except Damaged as damage:
-        missing = isinstance(damage.__cause__, FileNotFoundError)
-        return UNFINISHED if missing else str(damage)
-    try:
-        expected = parse_checksums(content)
+        expected = read_checksums(folder)
+        if expected is None:
+            return UNFINISHED
         for name, checksum in sorted(expected.items()):
-            if is_foreign(name):
-                continue  # listed by an earlier version
-            if hashlib.sha256(read_file(folder, name)).hexdigest() != checksum:
-                raise Damaged(f"{name} does not match its checksum")
+            if not is_foreign(name):  # an earlier version listed such files too
+                compare_checksum(folder, name, checksum)
         if MISLEADING not in expected and (folder / MISLEADING).exists():
             raise Damaged(f"{MISLEADING} does not belong to it")
     except Damaged as damage:

@@ -161,6 +161,23 @@ def run_until(number, line_of_step, workdir, *arguments):
     return process.returncode, output
 
 
+def signal_after(seconds, number, *arguments):
+    """Start training, and send a signal after some seconds unless it has ended."""
+    with subprocess.Popen(
+        command("main", *arguments),
+        env=environment(arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+            out, err = process.communicate(timeout=100)
+    return Done(process.returncode, out, err)
+
+
 def kill_at(step, workdir, *arguments):
     """Start training and kill it with SIGKILL once a step is logged."""
     code, output = run_until(signal.SIGKILL, step, workdir, *arguments)

@@ -6,11 +6,10 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 from helpers import ROOT
-from helpers.runs import command, environment, write_config
+from helpers.runs import signal_after, write_config
 
 from jaxgan.runtime.signals import NUMBERS, StopSignals
 
@@ -145,19 +144,10 @@ def test_a_signal_at_any_moment_of_training(number, tmp_path):
     folder = tmp_path / "run"
     for _ in range(10):
         arguments = f"--config={config}", f"--workdir={folder}"
-        with subprocess.Popen(
-            command("main", *arguments),
-            env=environment(arguments),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            # After Python's own start, in which no line of ours can run.
-            time.sleep(draw.uniform(0.3, 8))
-            process.send_signal(number)
-            out, err = process.communicate(timeout=100)
+        # After Python's own start, in which no line of ours can run.
+        code, out, err = signal_after(draw.uniform(0.3, 8), number, *arguments)
         if "training from" not in out and "finished at" not in out:
             assert err == f"jaxgan: error: stopped by {number.name}\n"
         assert err.count("\n") <= 1
-        assert process.returncode in (0, 128 + number)
+        assert code in (0, 128 + number)
         assert not (folder / ".lock").exists()
