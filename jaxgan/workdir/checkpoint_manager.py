@@ -6,6 +6,7 @@ before it wrote them, a digest of the arrays, which is part of the checkpoint, d
 whether the checkpoint is sound.
 """
 
+import copy
 import errno
 import math
 import os
@@ -102,7 +103,8 @@ class Checkpoints:
             name: jax.ShapeDtypeStruct(array.shape, array.dtype)
             for name, array in arrays.items()
         }
-        loop = loop | {"digest": digest(arrays)}
+        # Orbax writes it in a thread, while the caller goes on changing its sums.
+        loop = copy.deepcopy(loop) | {"digest": digest(arrays)}
         if self._fields is not None:
             loop["fields"] = stored.lasting_fields(self._fields)
         try:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -220,6 +221,19 @@ def test_a_file_in_the_place_of_the_folder_is_said_before_training(tmp_path):
     (tmp_path / "checkpoints").write_text("")
     with pytest.raises(UserError, match=r"checkpoints: is a file; must be a folder"):
         Checkpoints(tmp_path / "checkpoints", keep=3)
+
+
+def test_numbers_that_change_after_a_save_are_not_those_saved(tmp_path, monkeypatch):
+    """Orbax writes them later, in a thread of its own."""
+    given = {}
+    manager = SimpleNamespace(save=lambda step, args, force: given.update(args.items()))
+    monkeypatch.setattr(checkpoint_manager, "open_manager", lambda directory: manager)
+    checkpoints = checkpoint_manager.Checkpoints(tmp_path / "checkpoints", keep=1)
+    sums = {"x": 1.0}
+    checkpoints.save(10, {"a": np.zeros(2)}, {"sums": sums, "counts": {"x": 1}})
+    sums["x"] += 1
+    sums["y"] = 2.0
+    assert given["loop"].item["sums"] == {"x": 1.0}
 
 
 def test_links_to_folders_with_difficult_names_do_not_last(tmp_path):
