@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import side_by_side
-from side_by_side import Side
+import timing
+from timing import Side
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -97,13 +97,13 @@ def measure(name: str, blocks: int, seconds: float) -> dict[tuple[int, int], flo
     sides = {case: side(name, *case) for case in cases}
     iterations = {}
     for case, each in sides.items():
-        side_by_side.block_ms(each, 1)  # compiles
-        once = side_by_side.block_ms(each, 1)
+        timing.block_ms(each, 1)  # compiles
+        once = timing.block_ms(each, 1)
         iterations[case] = max(1, round(seconds * 1e3 / once))
     times: dict[tuple[int, int], list[float]] = {case: [] for case in cases}
     for _ in range(blocks):
         for case in cases:
-            times[case].append(side_by_side.block_ms(sides[case], iterations[case]))
+            times[case].append(timing.block_ms(sides[case], iterations[case]))
         cases.reverse()  # none is always the first
     return {case: statistics.median(each) for case, each in times.items()}
 

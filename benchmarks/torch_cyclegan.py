@@ -1,18 +1,19 @@
 """CycleGAN in PyTorch, as a careful user would write it from the authors' code.
 
-It is what cyclegan_step.py compares this project with: the networks and the step of the
-official code's models/networks.py and models/cycle_gan_model.py with their defaults
-(instance norm, lsgan, identity loss, pools of 50), without their options.
+It is what run.py compares this project with: the networks and the step of the official
+code's models/networks.py and models/cycle_gan_model.py with their defaults (instance
+norm, lsgan, identity loss, pools of 50), without their options.
 docs/papers.md, "CycleGAN: order of one iteration" has the order of the updates.
 """
 
 import random
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
+from torch_options import Options
 
-LEARNING_RATE, BETAS = 2e-4, (0.5, 0.999)
 CYCLE_WEIGHT, IDENTITY_WEIGHT, POOL = 10.0, 0.5, 50
 
 
@@ -96,42 +97,54 @@ class ImagePool:
 class CycleGAN:
     """CycleGANModel, under its names: G_A makes b of a, and D_A judges domain b."""
 
-    def __init__(self, blocks: int, width: int):
-        self.G_A, self.G_B = generator(blocks, width), generator(blocks, width)
-        self.D_A, self.D_B = critic(width), critic(width)
-        for network in (self.G_A, self.G_B, self.D_A, self.D_B):
+    def __init__(self, config: Any, options: Options):
+        self.options = options
+        blocks = int(config.generator.name.removeprefix("resnet_")[: -len("blocks")])
+        generators = [generator(blocks, config.generator.width) for _ in "AB"]
+        critics = [critic(config.critic.width) for _ in "AB"]
+        for network in (*generators, *critics):
             for name, parameter in network.named_parameters():
                 if name.endswith("bias"):
                     nn.init.zeros_(parameter)
                 else:
                     nn.init.normal_(parameter, 0, 0.02)
+            options.place(network)
         self.generator_tx, self.critic_tx = (
-            torch.optim.Adam(
-                [*one.parameters(), *other.parameters()], lr=LEARNING_RATE, betas=BETAS
+            options.optimizer(
+                [*one.parameters(), *other.parameters()], config.optimizer[player]
             )
-            for one, other in ((self.G_A, self.G_B), (self.D_A, self.D_B))
+            for player, (one, other) in (("generator", generators), ("critic", critics))
         )
         self.pool_A, self.pool_B = ImagePool(), ImagePool()
+        self.critics = critics
+        self.G_A, self.G_B = options.compiled(*generators)
+        self.D_A, self.D_B = options.compiled(*critics)
 
-    def step(self, a: Tensor, b: Tensor) -> Tensor:
-        """Take one iteration on a, b [batch, 3, h, w]; return the generators' loss."""
+    def step(self, batch: list[Tensor]) -> Tensor:
+        """Take one iteration on uint8 [b, 3, h, w] of both domains; return L_G."""
+        a, b = (self.options.layout(images.float() / 127.5 - 1) for images in batch)
         self.require_critics(False)
-        loss, fake_a, fake_b = self.generator_loss(a, b)
+        with self.options.autocast():
+            loss, fake_a, fake_b = self.generator_loss(a, b)
         self.generator_tx.zero_grad()
         loss.backward()
         self.generator_tx.step()
 
         self.require_critics(True)
         self.critic_tx.zero_grad()
-        critic_loss(self.D_A, b, self.pool_B.query(fake_b.detach())).backward()
-        critic_loss(self.D_B, a, self.pool_A.query(fake_a.detach())).backward()
+        fake_b = self.options.layout(self.pool_B.query(fake_b.detach()))
+        fake_a = self.options.layout(self.pool_A.query(fake_a.detach()))
+        for network, real, fake in ((self.D_A, b, fake_b), (self.D_B, a, fake_a)):
+            with self.options.autocast():
+                critics = critic_loss(network, real, fake)
+            critics.backward()
         self.critic_tx.step()
         return loss.detach()
 
     def require_critics(self, needed: bool) -> None:
         """Say whether gradients of the critics' parameters are needed."""
-        self.D_A.requires_grad_(needed)
-        self.D_B.requires_grad_(needed)
+        for network in self.critics:
+            network.requires_grad_(needed)
 
     def generator_loss(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the generators' loss and both fakes."""
@@ -139,8 +152,8 @@ class CycleGAN:
         again_a = self.G_B(fake_b)
         fake_a = self.G_B(b)
         again_b = self.G_A(fake_a)
-        loss = ((self.D_A(fake_b) - 1) ** 2).mean()
-        loss = loss + ((self.D_B(fake_a) - 1) ** 2).mean()
+        loss = ((self.D_A(fake_b).float() - 1) ** 2).mean()
+        loss = loss + ((self.D_B(fake_a).float() - 1) ** 2).mean()
         errors = l1_loss(again_a, a) + l1_loss(again_b, b)
         identity = l1_loss(self.G_A(b), b) + l1_loss(self.G_B(a), a)
         loss = loss + CYCLE_WEIGHT * (errors + IDENTITY_WEIGHT * identity)
@@ -149,4 +162,5 @@ class CycleGAN:
 
 def critic_loss(network: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """Return a critic's least squares, halved."""
-    return (((network(real) - 1) ** 2).mean() + (network(fake) ** 2).mean()) / 2
+    real_loss = ((network(real).float() - 1) ** 2).mean()
+    return (real_loss + (network(fake).float() ** 2).mean()) / 2
