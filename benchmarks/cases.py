@@ -15,6 +15,7 @@ import numpy as np
 from timing import Side
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+MNIST_SIDE = 28
 
 
 class Case(NamedTuple):
@@ -23,8 +24,7 @@ class Case(NamedTuple):
     Attributes:
         about: in words.
         recipe: config file and variant.
-        shape: of the images in memory.
-        count: of these images; CycleGAN has as many in each domain.
+        count: images in memory; CycleGAN has as many in each domain.
         precision: `train.precision` on a GPU or TPU; on a CPU it is float32.
         fields: fields of the config with other values than the variant's.
         on_cpu: whether run.py takes it on a CPU unless it is named.
@@ -32,7 +32,6 @@ class Case(NamedTuple):
 
     about: str
     recipe: tuple[str, str]
-    shape: tuple[int, int, int]
     count: int
     precision: str
     fields: Mapping[str, Any] = MappingProxyType({})
@@ -46,7 +45,6 @@ def cyclegan(
     return Case(
         f"CycleGAN, {side}x{side}, {blocks} blocks, width {width}, batch {batch}",
         ("cyclegan", "folder"),
-        (resize, resize, 3),
         60,
         "bfloat16",
         {
@@ -65,7 +63,6 @@ CASES = {
     "mlp": Case(
         "the tutorial's WGAN-GP of MLPs, 28x28, batch 64",
         ("wgan_gp", "tutorial"),
-        (28, 28, 1),
         60_000,
         "float32",
     ),
@@ -76,7 +73,6 @@ CASES = {
     "dcgan64": Case(
         "WGAN's DCGAN, 64x64, width 64, batch 64",
         ("wgan", "image64"),
-        (64, 64, 3),
         4_000,
         "tf32",
         {"gan.critic_start": False},
@@ -84,7 +80,6 @@ CASES = {
     "cifar_resnet": Case(
         "WGAN-GP's ResNets for CIFAR-10, 32x32, width 128, batch 64",
         ("wgan_gp", "cifar10_resnet"),
-        (32, 32, 3),
         10_000,
         "tf32",
     ),
@@ -119,26 +114,31 @@ def small(name: str) -> Case:
     """Return a case with small networks and batches."""
     case = CASES[name]
     fields = SMALL.get(name, SMALL_CYCLEGAN)
-    shape = {"dcgan64": (16, 16, 3)}.get(name, case.shape)
-    shape = (36, 36, 3) if "cyclegan" in name else shape
     about = f"{case.about} (small: only whether it runs)"
-    return case._replace(
-        about=about, shape=shape, count=30, fields={**case.fields, **fields}
-    )
+    return case._replace(about=about, count=30, fields={**case.fields, **fields})
 
 
-def config_of(case: Case, precision: str) -> Any:
-    """Return the config of a case with `train.precision`."""
+def config_of(case: Case, precision: str, fields: str = "") -> Any:
+    """Return the config of a case with `train.precision`.
+
+    `fields` are others to set, in the form of a variant: 'FIELD=VALUE,...'.
+    """
+    from jaxgan.experiment.variants import set_field
+
     file, variant = case.recipe
     config = runpy.run_path(str(CONFIGS / f"{file}.py"))["get_config"](variant)
     config.update_from_flattened_dict({**case.fields, "train.precision": precision})
+    for each in filter(None, fields.split(",")):
+        name, _, value = each.partition("=")
+        set_field(config, name, value)
     return config
 
 
-def make_images(case: Case) -> np.ndarray:
+def make_images(config: Any, count: int) -> np.ndarray:
     """Return the images of all domains, uint8 [domains, count, h, w, c]."""
-    domains = 2 if case.recipe[0] == "cyclegan" else 1
-    shape = (domains, case.count, *case.shape)
+    domains = 2 if config.gan.name == "cyclegan" else 1
+    side = config.data.get("resize", 0) or config.data.image_size or MNIST_SIDE
+    shape = (domains, count, side, side, config.data.channels or 1)
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
@@ -170,8 +170,8 @@ def jaxgan_side(config: Any, images: np.ndarray) -> Side:
 
     experiment = build(config)
     precision.configure(experiment.precision, experiment.deterministic)
-    feed = experiment.feed(make_data(config, images))
     used = jax.devices()[:1]
+    feed = experiment.feed(make_data(config, images))
     gan = experiment.gan(
         feed.shape,
         feed.num_classes,
@@ -204,5 +204,5 @@ def networks_of(config: Any) -> Any:
     """Return the modules of a config: Players or Domains."""
     from jaxgan.experiment import build
 
-    side = config.data.image_size or 28
+    side = config.data.image_size or MNIST_SIDE
     return build(config).networks((side, side, config.data.channels or 1))

@@ -11,6 +11,7 @@ exist by then are added.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import time
@@ -39,6 +40,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--profile", action="store_true", help="print the kernels that take most"
+    )
+    parser.add_argument(
+        "--fields", default="", help="of the config: 'train.remat=True,...'"
     )
     parser.add_argument(
         "--smoke", action="store_true", help="small networks: only whether it runs"
@@ -130,17 +134,19 @@ def growth(side: Side, name: str, iterations: int) -> float:
 
 
 def measure(
-    name: str, config: Any, peers: list[str], flags: argparse.Namespace, threads: int
+    name: str, config: Any, flags: argparse.Namespace, threads: int
 ) -> dict[str, Any]:
     """Return the row of a case: all that was measured, by side."""
     case = cases.small(name) if flags.smoke else cases.CASES[name]
-    images = cases.make_images(case)
+    images = cases.make_images(config, case.count)
     load = os.getloadavg()[0]
-    sides, seconds = {}, {}
-    since = START
-    for each in ("jaxgan", *peers):
-        sides[each], seconds[each] = first_step(each, config, images, threads, since)
-        since = time.time()
+    side, taken = first_step("jaxgan", config, images, threads, START)
+    sides, seconds = {"jaxgan": side}, {"jaxgan": taken}
+    peers, without_peers = usable_peers(flags.peers)
+    for each in peers:
+        sides[each], seconds[each] = first_step(
+            each, config, images, threads, time.time()
+        )
     ms = {each: timing.block_ms(side, 1) for each, side in sides.items()}
     blocks, iterations = timing.choose_blocks(
         ms, flags.seconds, flags.blocks, flags.iterations
@@ -171,6 +177,7 @@ def measure(
         "precision": config.train.precision,
         **device_words(),
         "versions": versions(peers),
+        "without_peers": without_peers,
         "threads": threads,
         "load_before": load,
         "blocks": blocks,
@@ -181,6 +188,24 @@ def measure(
         "sides": result,
         "profiles": profiles,
     }
+
+
+def usable_peers(asked: str) -> tuple[list[str], str]:
+    """Return the peers that can run beside JAX here, and why there are none."""
+    import jax
+
+    peers, platform = [name for name in asked.split(",") if name], jax.default_backend()
+    if not peers:
+        return [], ""
+    if platform not in ("cpu", "gpu"):
+        return [], f"; no peers: none runs on a {platform}"
+    if not importlib.util.find_spec("torch"):
+        return [], "; no peers: PyTorch is not installed (extra `bench`)"
+    import torch
+
+    if platform == "gpu" and not torch.cuda.is_available():
+        return [], "; no peers: PyTorch finds no GPU"
+    return peers, ""
 
 
 def versions(peers: list[str]) -> dict[str, str]:
@@ -205,13 +230,12 @@ def main() -> None:
     flags = parser.parse_args()
     threads = timing.limit_threads(flags.threads)
     case = cases.small(flags.case) if flags.smoke else cases.CASES[flags.case]
-    config = cases.config_of(case, flags.precision)
+    config = cases.config_of(case, flags.precision, flags.fields)
     if flags.only:
-        images = cases.make_images(case)
+        images = cases.make_images(config, case.count)
         row = measure_side(flags.only, config, images, threads, flags.iterations)
     else:
-        peers = [name for name in flags.peers.split(",") if name]
-        row = measure(flags.case, config, peers, flags, threads)
+        row = measure(flags.case, config, flags, threads)
     print(json.dumps(row))
 
 

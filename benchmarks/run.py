@@ -33,7 +33,6 @@ wait for one another and lose far more time than XLA's, which flatters this proj
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import subprocess
@@ -83,23 +82,6 @@ def find_platform() -> str:
     program = "import jax; print(jax.default_backend())"
     command = [sys.executable, "-c", program]
     return subprocess.check_output(command, text=True).split()[-1]
-
-
-def usable_peers(asked: str, platform: str) -> tuple[list[str], str]:
-    """Return the peers that can run beside JAX on `platform`, and why some cannot."""
-    peers = [name for name in asked.split(",") if name]
-    if not peers:
-        return [], ""
-    if platform not in ("cpu", "gpu"):
-        return [], f"no peers: PyTorch does not run on a {platform} here"
-    if not importlib.util.find_spec("torch"):
-        return [], "no peers: PyTorch is not installed (extra `bench`)"
-    if platform == "gpu":
-        program = "import torch; print(torch.cuda.is_available())"
-        command = [sys.executable, "-c", program]
-        if subprocess.check_output(command, text=True).split()[-1] != "True":
-            return [], "no peers: PyTorch finds no GPU, and JAX does"
-    return peers, ""
 
 
 def memory(arguments: list[str], sides: list[str]) -> dict[str, Any]:
@@ -180,7 +162,7 @@ def notes(row: dict[str, Any]) -> str:
         f"{of}; {row['blocks']} blocks of {row['iterations']} iterations a side, "
         f"{row['steps_per_call']} steps a call; {row['gflop']:,.4g} GFLOP each, "
         f"matrix product {row['matrix_tflops']:.3g} TFLOP/s; load before "
-        f"{row['load_before']:.2f}"
+        f"{row['load_before']:.2f}{row['without_peers']}"
     )
 
 
@@ -204,26 +186,24 @@ def main() -> int:
     for name in filter(None, flags.peers.split(",")):
         if name not in ("eager", "compile"):
             parser.error(f"--peers = {name}: must be eager or compile")
-    platform = find_platform()
-    on_cpu = platform == "cpu"
+    # With both given there is no need to ask JAX, which takes seconds on a GPU.
+    on_cpu = not (flags.case and flags.dtype) and find_platform() == "cpu"
     names = flags.case or [n for n, c in CASES.items() if c.on_cpu or not on_cpu]
-    peers, why = usable_peers(flags.peers, platform)
-    if why:
-        print(why)
     passed = [f"--{n}={getattr(flags, n)}" for n in ("threads", "blocks", "iterations")]
     passed += [f"--seconds={flags.seconds}"]
+    passed += [f"--fields={flags.fields}"]
     passed += ["--profile"] * flags.profile + ["--smoke"] * flags.smoke
     rows, failed = [], []
     for name in names:
         own = "float32" if on_cpu else CASES[name].precision
         for precision in flags.dtype.split(",") if flags.dtype else [own]:
             arguments = [name, f"--precision={precision}", *passed]
-            row = run_row([*arguments, f"--peers={','.join(peers)}"])
+            row = run_row([*arguments, f"--peers={flags.peers}"])
             if isinstance(row, str):
                 failed.append(f"{name}, {precision}: {row}")
                 continue
             if flags.memory:
-                add_memory(row, memory(arguments, ["jaxgan", *peers]))
+                add_memory(row, memory(arguments, list(row["sides"])))
             print("\n".join(lines(row)), flush=True)
             rows.append(row)
             if flags.json:
