@@ -42,10 +42,17 @@ def layers(module: Any, *inputs: Any) -> list[Layer]:
 
     found: list[Layer] = []
 
+    inside: list[tuple[str, ...]] = []
+
     def count(call: Any, args: Any, options: Any, context: Any) -> Any:
-        outputs = call(*args, **options)
         layer = context.module
-        if context.method_name == "__call__" and layer.has_variable("params", "kernel"):
+        # A layer's class may call that of its parent class, which is the same layer.
+        if context.method_name != "__call__" or layer.path in inside:
+            return call(*args, **options)
+        inside.append(layer.path)
+        outputs = call(*args, **options)
+        inside.pop()
+        if layer.has_variable("params", "kernel"):
             kernel = layer.get_variable("params", "kernel")
             path = "/".join(layer.path)
             found.append(Layer(path, layer_flop(kernel, args[0], outputs)))

@@ -100,8 +100,9 @@ class ResNetCritic(nn.Module):
         first, second = self.shortcuts
         x = self.convs[1](relu(self.convs[0](images)))
         x = avg_pool2d(x, 2) + first(avg_pool2d(images, 2))
+        shortcut = avg_pool2d(second(x), 2)
         residual = self.convs[3](relu(self.convs[2](relu(x))))
-        x = avg_pool2d(residual, 2) + avg_pool2d(second(x), 2)
+        x = avg_pool2d(residual, 2) + shortcut
         for number in (4, 6):
             x = x + self.convs[number + 1](relu(self.convs[number](relu(x))))
         return self.output(relu(x).mean((2, 3))).flatten()

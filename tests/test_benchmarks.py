@@ -1,12 +1,17 @@
 """The arithmetic of the benchmarks; their timings are no test's business."""
 
+import functools
 import json
+import math
 import runpy
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -22,73 +27,291 @@ def load(name):
     return runpy.run_path(str(BENCHMARKS / f"{name}.py"))
 
 
-def test_summary_of_step_times():
-    result = load("side_by_side")["summary"]([2.0, 4.0, 3.0], [6.0, 5.0, 8.0], 0.15)
-    assert result["jaxgan_ms"] == 3.0
-    assert result["torch_ms"] == 6.0
-    assert result["ratio"] == 0.5
-    assert result["pipeline_share"] == pytest.approx(0.05)
+def config_of(name, small=True):
+    module = load("cases")
+    case = module["small"](name) if small else module["CASES"][name]
+    return module["config_of"](case, "float32")
+
+
+def test_summary_of_the_blocks():
+    times = {"jaxgan": [2.0, 4.0, 3.0], "eager": [6.0, 5.0, 8.0]}
+    result = load("timing")["summary"](times)
+    assert result["jaxgan"]["ms"] == 3.0
+    assert result["jaxgan"]["ms_10"] == pytest.approx(2.2)
+    assert result["eager"]["ms"] == 6.0
+    assert result["eager"]["ratio"] == 0.5
     # Percentiles of the ratios 1/3, 3/8 and 4/5, interpolated linearly.
-    assert result["ratio_10_percent"] == pytest.approx(1 / 3 + 0.2 * (3 / 8 - 1 / 3))
-    assert result["ratio_90_percent"] == pytest.approx(3 / 8 + 0.8 * (4 / 5 - 3 / 8))
+    low, high = result["eager"]["ratio_10"], result["eager"]["ratio_90"]
+    assert low == pytest.approx(1 / 3 + 0.2 * (3 / 8 - 1 / 3))
+    assert high == pytest.approx(3 / 8 + 0.8 * (4 / 5 - 3 / 8))
 
 
-@pytest.mark.parity
-def test_torch_side_is_the_tutorials_wgan_gp():
-    torch = pytest.importorskip("torch")
-    module = load("wgan_gp_step")
-    counts = [
-        sum(p.numel() for p in n.parameters()) for n in module["torch_networks"]()
+def test_sides_take_turns_and_none_is_always_the_first():
+    timing, order = load("timing"), []
+
+    def side(name, steps_per_call):
+        def run_call(batch):
+            order.append(name)
+            return batch
+
+        return timing["Side"](lambda: 1, run_call, lambda result: None, steps_per_call)
+
+    sides = {"jaxgan": side("jaxgan", 2), "eager": side("eager", 1)}
+    times = timing["time_blocks"](sides, 2, 3)
+    # Three iterations are two calls of two steps.
+    assert order == ["jaxgan"] * 2 + ["eager"] * 6 + ["jaxgan"] * 2
+    assert {name: len(each) for name, each in times.items()} == dict.fromkeys(sides, 2)
+
+
+@pytest.mark.parametrize(
+    ("ms", "asked", "chosen"),
+    [
+        ((1.0, 29.0), (0, 0), (7, 300)),  # 0.3 s of the faster; 63 s in 7 blocks
+        ((10.0, 10.0), (0, 0), (15, 30)),
+        ((30e3, 30e3), (0, 0), (3, 1)),  # at least three blocks, whatever they take
+        ((1.0, 1.0), (2, 5), (2, 5)),
+    ],
+)
+def test_blocks_fit_into_the_time_that_is_given(ms, asked, chosen):
+    choose = load("timing")["choose_blocks"]
+    assert choose(dict(zip(("jaxgan", "eager"), ms, strict=True)), 60, *asked) == chosen
+
+
+def step_gflop(name):
+    config = config_of(name, small=False)
+    return load("flops")["step"](config, load("cases")["networks_of"](config)) / 1e9
+
+
+def test_flop_of_the_tutorials_step():
+    generator = [100 * 128, 128 * 256, 256 * 784]
+    critic = [784 * 256, 256 * 128, 128]
+    g, d = 2 * sum(generator), 2 * sum(critic)
+    critic_step = g + 2 * (3 * d - 2 * critic[0]) + 4 * d
+    expected = 64 * (5 * critic_step + 3 * g - 2 * generator[0] + 2 * d)
+    assert step_gflop("mlp") == pytest.approx(expected / 1e9)
+
+
+def test_flop_of_horse2zebra():
+    # Pixels of the outputs, taps, channels in and out; of the transposed convolutions
+    # the pixels of the inputs (docs/papers.md, "CycleGAN: ResNet generator").
+    generator = [(256**2, 49, 3, 64), (128**2, 9, 64, 128), (64**2, 9, 128, 256)]
+    generator += [(64**2, 9, 256, 256)] * 18
+    generator += [(64**2, 9, 256, 128), (128**2, 9, 128, 64), (256**2, 49, 64, 3)]
+    critic = [(128**2, 16, 3, 64), (64**2, 16, 64, 128), (32**2, 16, 128, 256)]
+    critic += [(31**2, 16, 256, 512), (30**2, 16, 512, 1)]
+    g, d = (2 * sum(map(math.prod, layers)) for layers in (generator, critic))
+    g_1, d_1 = 2 * math.prod(generator[0]), 2 * math.prod(critic[0])
+    # Six passes with all gradients but four of the first layer; two passes of fakes
+    # through a critic and back to them; four passes of the critics' turn.
+    expected = 18 * g - 4 * g_1 + 4 * d + 4 * (3 * d - d_1)
+    # The critic's fourth layer has 31 x 31 outputs for 32 x 32 inputs.
+    assert step_gflop("cyclegan256") == pytest.approx(expected / 1e9)
+    assert step_gflop("cyclegan256") == pytest.approx(1880, abs=5)  # docs/scaling.md
+    assert step_gflop("cyclegan256_batch8") == 8 * step_gflop("cyclegan256")
+
+
+def test_flop_agree_with_xlas_count():
+    # XLA counts element-wise work as well, which is little in wide layers.
+    config = config_of("mlp", small=False)
+    config.generator.hidden = config.critic.hidden = (512, 512)
+    flop = load("communication")["flop_per_example"](config, (28, 28, 1), 64)
+    networks = load("cases")["networks_of"](config)
+    assert load("flops")["step"](config, networks) / 64 == pytest.approx(flop, rel=0.02)
+
+
+def test_own_times_leave_out_what_is_nested():
+    kernels = load("kernels")
+    events = [("while", 0, 10), ("dot", 1, 4), ("add", 4, 5), ("dot", 12, 13)]
+    times = kernels["own_times"](kernels["Event"](*each) for each in events)
+    assert times == {"while": 6, "dot": 4, "add": 1}
+    most = kernels["largest"](times, Counter(while_=1, dot=2), 2, most=1)
+    assert most == [("while", 3.0, 0.0, 6 / 11)]
+
+
+def fake_row():
+    side = {"ms": 100.0, "ms_10": 90.0, "ms_90": 120.0, "first_step": 12.0}
+    side |= {"tflops": 0.05, "of_matrix_rate": 0.5, "memory": None}
+    peer = side | {"ratio": 0.8, "ratio_10": 0.7, "ratio_90": 0.9}
+    return {
+        "case": "mlp",
+        "precision": "float32",
+        "sides": {"jaxgan": side | {"host_share": 0.01}, "eager": peer},
+    }
+
+
+def test_lines_of_the_table():
+    run, row = load("run"), fake_row()
+    ours, theirs = run["lines"](row)
+    assert ours == (
+        "| mlp, float32 | jaxgan | 100 (90 to 120) |  | 0.05 | 50% |  | 12.0 | 1.0% |"
+    )
+    assert "| PyTorch eager | 100 (90 to 120) | 0.80 (0.70 to 0.90) |" in theirs
+    assert run["HEADER"].splitlines()[0].count("|") == ours.count("|")
+    assert ours.count("|") == theirs.count("|")
+    found = {"memory": 0.25, "first_step": 3.0}
+    run["add_memory"](row, {"cold": "failed", "jaxgan": found, "eager": "failed"})
+    assert "| 0.25 | 12.0; warm 3.0 |" in run["lines"](row)[0]
+    assert run["lines"](row)[1] == theirs
+
+
+def test_run_refuses_what_it_does_not_know():
+    for flag in ("mpl", "--dtype=float16", "--peers=script"):
+        command = [sys.executable, BENCHMARKS / "run.py", flag]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2
+        assert flag.rpartition("=")[2] in done.stderr
+        assert "must be" in done.stderr
+
+
+def test_times_of_whole_runs():
+    loop = load("whole_loop")
+    lines = [
+        {"step": step, "seconds": s} for step, s in ((50, 30), (100, 31), (200, 35))
     ]
-    assert counts == [247_440, 233_985]
-    # A linear critic: its gradient is w for every example, and the norm one each.
-    critic = torch.nn.Linear(4, 1)
-    torch.nn.init.constant_(critic.weight, 2.0)
-    penalty = module["torch_penalty"](critic, torch.zeros(3, 4), torch.ones(3, 4))
-    assert penalty.item() == pytest.approx(9.0)
-    images = np.random.default_rng(0).integers(0, 256, (640, 28, 28, 1), np.uint8)
-    side = module["torch_side"](images, torch.get_num_threads())
-    batch = side.make_batch()
-    assert batch.shape == (5, 64, 784)
-    assert batch.dtype == torch.uint8
-    assert np.isfinite(side.run_call(batch).item())
+    assert loop["step_ms"](lines) == 30.0  # of 20 and 40
+    assert loop["first_step"]("first 10 steps after 12.5 s (compiling") == 12.5
+    assert loop["first_step"]("first step after 3.0 s") == 3.0
+    assert loop["first_step"]("step 1: 3.0 s") is None
 
 
-def tiny(module):
-    return module["Recipe"](resize=36, size=32, blocks=1, width=2, batch=2)
+@pytest.mark.parametrize("name", ["mlp", "dcgan64", "cifar_resnet", "cyclegan256"])
+@pytest.mark.parity
+def test_peers_have_as_many_parameters(name):
+    torch = pytest.importorskip("torch")
+    config = config_of(name, small=False)
+    networks = load("cases")["networks_of"](config)
+    with torch.device("meta"):
+        if name == "cyclegan256":
+            cyclegan = load("torch_cyclegan")
+            peers = cyclegan["generator"](9, 64), cyclegan["critic"](64)
+        else:
+            peers = load("torch_wgan")["NETWORKS"][config.generator.name](config)
+    theirs = [sum(p.numel() for p in network.parameters()) for network in peers]
+    images = jnp.zeros((2, *networks.shape))
+    latents = images if "cyclegan" in name else jnp.zeros((2, networks.latent_size))
+    ours = []
+    for module, inputs in ((networks.generator, latents), (networks.critic, images)):
+        init = functools.partial(module.init, train=True)
+        shapes = jax.eval_shape(init, jax.random.key(0), inputs)
+        sizes = (leaf.size for leaf in jax.tree.leaves(shapes["params"]))
+        ours.append(sum(sizes))
+    assert theirs == ours
 
 
-def test_cyclegans_side_is_the_papers_recipe_at_its_size():
-    module = load("cyclegan_step")
-    recipe = tiny(module)
-    config = module["jaxgan_config"](recipe)
-    assert (config.generator.name, config.generator.width) == ("resnet_1blocks", 2)
-    assert (config.critic.width, config.critic.num_layers) == (2, 3)
-    assert (config.gan.adversarial, config.gan.pool_size) == ("lsgan", 50)
-    assert (config.gan.identity_weight, config.data.batch_size) == (0.5, 2)
-    build(config)
+def layers_in_order(module, inputs):
+    """Return a module's outputs for random arrays, and its layers' as they are called.
+
+    The layers are [(name of the class, {array: value}), ...].
+    """
+    paths = []
+
+    def note(call, args, options, context):
+        outputs = call(*args, **options)
+        params = context.module.variables.get("params", {})
+        named = type(context.module).__name__, context.module.path
+        # BatchNorm calls its parent class, which is the same layer.
+        if {"kernel", "scale"} & set(params) and named not in paths:
+            paths.append(named)
+        return outputs
+
+    with nn.intercept_methods(note):
+        init = functools.partial(module.init, train=True)
+        shapes = jax.eval_shape(init, jax.random.key(0), *inputs)
+    rng = np.random.default_rng(1)
+
+    def draw(leaf):
+        return (rng.normal(size=leaf.shape) / math.sqrt(leaf.size)).astype(np.float32)
+
+    variables = jax.tree.map(draw, shapes)
+    apply = functools.partial(module.apply, train=True, mutable=["batch_stats"])
+    outputs, _ = jax.jit(apply)(variables, *inputs)
+    return np.asarray(outputs), [
+        (kind, functools.reduce(lambda tree, key: tree[key], path, variables["params"]))
+        for kind, path in paths
+    ]
+
+
+def copy_layer(name, params, layer, torch):
+    """Copy a Linen layer's arrays into a PyTorch layer, whatever its form."""
+    arrays = {key: np.asarray(value) for key, value in params.items()}
+    weight, shape = arrays.get("scale", arrays.get("kernel")), layer.weight.shape
+    if weight.ndim == 4 and name == "ConvTranspose":
+        weight = weight[::-1, ::-1].transpose(2, 3, 0, 1)
+    elif weight.ndim == 4:
+        weight = weight.transpose(3, 2, 0, 1)
+    elif len(shape) == 4:  # a linear layer from or to maps of 4x4
+        if shape[0] == len(weight):
+            weight = weight.reshape(-1, 4, 4, shape[1]).transpose(0, 3, 1, 2)
+        else:
+            weight = weight.reshape(4, 4, shape[1]).transpose(2, 0, 1)[None]
+    elif weight.ndim == 2:
+        weight = weight.T
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weight.copy()))
+        if "bias" in arrays:
+            layer.bias.copy_(torch.from_numpy(arrays["bias"].copy()))
+
+
+@pytest.mark.usefixtures("plain_convolutions")
+@pytest.mark.parametrize("player", ["generator", "critic"])
+@pytest.mark.parametrize("name", ["mlp", "dcgan64", "cifar_resnet"])
+@pytest.mark.parity
+def test_peers_compute_the_same(name, player):
+    torch = pytest.importorskip("torch")
+    config = config_of(name)
+    networks = load("cases")["networks_of"](config)
+    peers = load("torch_wgan")["NETWORKS"][config.generator.name](config)
+    rng = np.random.default_rng(0)
+    if player == "generator":
+        inputs = rng.normal(size=(3, networks.latent_size)).astype(np.float32)
+        arguments, peer = (inputs, np.zeros(3, np.int32)), peers[0]
+        theirs_in = inputs
+    else:
+        inputs = rng.uniform(-1, 1, (3, *networks.shape)).astype(np.float32)
+        arguments, peer = (inputs,), peers[1]
+        theirs_in = inputs.transpose(0, 3, 1, 2)
+    ours, found = layers_in_order(getattr(networks, player), arguments)
+    called, hooks = [], []
+    for layer in peer.modules():
+        if getattr(layer, "weight", None) is not None:
+            hook = layer.register_forward_hook(lambda layer, *_: called.append(layer))
+            hooks.append(hook)
+    example = torch.from_numpy(theirs_in.copy())
+    with torch.no_grad():
+        peer(example)
+        for hook in hooks:
+            hook.remove()
+        for (kind, params), layer in zip(found, called, strict=True):
+            copy_layer(kind, params, layer, torch)
+        if (name, player) == ("cifar_resnet", "generator"):
+            # Ours reshapes the first layer's outputs to [4, 4, width].
+            first = called[0]
+            for array in (first.weight, first.bias):
+                rows = array.unflatten(0, (16, -1)).transpose(0, 1).flatten(0, 1)
+                array.copy_(rows.clone())
+        theirs = peer(example).numpy()
+    if player == "generator":
+        theirs = theirs.transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=2e-5)
 
 
 @pytest.mark.parity
-def test_torch_side_is_the_authors_cyclegan():
+def test_peers_penalty_takes_one_norm_an_example():
     torch = pytest.importorskip("torch")
-    module, model = load("cyclegan_step"), load("cyclegan_torch")
-    # docs/papers.md, "CycleGAN: ResNet generator"
-    with torch.device("meta"):
-        networks = [model["generator"](9, 64), model["generator"](6, 64)]
-        networks.append(model["critic"](64))
-        scores = networks[2](torch.zeros(1, 3, 256, 256))
-    counts = [sum(p.numel() for p in network.parameters()) for network in networks]
-    assert counts == [11_378_179, 7_837_699, 2_764_737]
-    assert scores.shape == (1, 1, 30, 30)
+    # A linear critic: its gradient is w for every example, and the norm one each.
+    critic = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1))
+    torch.nn.init.constant_(critic[1].weight, 2.0)
+    images = torch.zeros(3, 1, 2, 2), torch.ones(3, 1, 2, 2)
+    penalty = load("torch_wgan")["gradient_penalty"](critic, *images)
+    assert penalty.item() == pytest.approx(9.0)
 
-    recipe = tiny(module)
-    side = module["torch_side"](recipe, module["make_images"](recipe), 1)
-    batch = side.make_batch()
-    assert [(x.shape, x.dtype) for x in batch] == [((2, 3, 32, 32), torch.uint8)] * 2
-    assert np.isfinite(side.run_call(batch).item())
 
-    gan = model["CycleGAN"](recipe.blocks, recipe.width)
+@pytest.mark.parity
+def test_peers_cyclegan_is_the_authors():
+    torch = pytest.importorskip("torch")
+    model, config = load("torch_cyclegan"), config_of("cyclegan64")
+    options = load("torch_options")["Options"](torch.device("cpu"))
+    gan = model["CycleGAN"](config, options)
     with torch.no_grad():
         for network in (gan.G_A, gan.G_B, gan.D_A, gan.D_B):
             for parameter in network.parameters():
@@ -99,6 +322,55 @@ def test_torch_side_is_the_authors_cyclegan():
     expected = 2 + 10 * 1.5 * (a.mean() + b.mean())
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
     assert model["critic_loss"](gan.D_A, b, fake_a).item() == 0.5
+
+
+@pytest.mark.parametrize("name", load("cases")["CASES"])
+def test_cases_have_the_recipes_batches(name):
+    module = load("cases")
+    case, config = module["small"](name), config_of(name)
+    experiment = build(config)
+    images = module["make_images"](config, case.count)
+    feed = experiment.feed(module["make_data"](config, images))
+    batch = next(iter(feed.batches([range(experiment.steps_per_call)])))
+    n_critic = config.gan.get("n_critic", 1)
+    sizes = experiment.steps_per_call, n_critic, config.data.batch_size
+    assert {leaf.shape[:3] for leaf in batch.values()} == {sizes}
+    whole = config_of(name, small=False)
+    assert build(whole).batch_size == {"cyclegan64": 4, "cyclegan256_batch8": 8}.get(
+        name, 1 if "cyclegan" in name else 64
+    )
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["mlp", "dcgan64", "cifar_resnet", "cyclegan64"])
+@pytest.mark.parity
+def test_peers_take_a_step(name, precision):
+    torch = pytest.importorskip("torch")
+    module = load("cases")
+    case = module["small"](name)
+    config = module["config_of"](case, precision)
+    images = module["make_images"](config, case.count)
+    side = load("torch_peers")["peer_side"]("eager", config, images, threads=1)
+    batch = side.make_batch()
+    shape, size = (torch.stack(list(batch)).shape, config.data.batch_size)
+    assert shape[:2] == (2 if "cyclegan" in name else 5, size)
+    assert math.isfinite(side.run_call(batch).item())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", load("cases")["CASES"])
+def test_each_case_is_measured(name, tmp_path):
+    pytest.importorskip("torch")
+    path = tmp_path / "rows.json"
+    command = [sys.executable, BENCHMARKS / "run.py", name, "--smoke", "--profile"]
+    command += ["--blocks=1", "--iterations=1", "--threads=1", f"--json={path}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(path.read_text())
+    assert set(row["sides"]) == {"jaxgan", "eager"}
+    assert all(side["ms"] > 0 for side in row["sides"].values())
+    assert len(row["profiles"]["jaxgan"]) == 10
+    assert f"| {name}, float32 | PyTorch eager |" in done.stdout
 
 
 def test_memory_is_that_of_the_command():
