@@ -17,8 +17,9 @@ Traced and model have to agree to the byte, or the script fails. Compiled may ha
 1 % less, because XLA sums only once what is equal (biases whose outputs are added have
 the same gradient) or what does not change in a loop.
 
-The times are a model too, of ring algorithms with the figures in `LINKS`: none was
-measured. FLOP are XLA's count of the step on one device, all critic steps included.
+The times are a model too, of ring algorithms with the figures in links.py: none was
+measured but those of one device, which the third table adds to the model's. FLOP are
+XLA's count of the step on one device, all critic steps included.
 docs/scaling.md has the tables.
 """
 
@@ -31,11 +32,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import collectives
+import links
 import numpy as np
+from links import LINKS, Link, hiding_batch, seconds
 
 DEVICES, COUNTS = 8, (8, 32, 256)
+STEP_COUNTS = (1, 2, 4, 8)
 CONFIGS = Path(__file__).parents[1] / "configs"
-EFFICIENCY = 0.4  # of the peak, which convolutions reach when they are large
 
 
 class Recipe(NamedTuple):
@@ -55,33 +58,6 @@ RECIPES = {
     "wgan_gp:image64": Recipe("wgan_gp", "image64", (64, 64, 3), 8),
     "cyclegan:horse2zebra": Recipe("cyclegan", "horse2zebra", (256, 256, 3), 1),
     "cyclegan": Recipe("cyclegan", "", (64, 64, 3), 1),
-}
-
-
-class Link(NamedTuple):
-    """What connects the devices, and what they compute.
-
-    Attributes:
-        bandwidth: bytes a second that a device sends to its neighbours in the ring.
-        latency: seconds of one of the ring's steps.
-        peak: FLOP a second of a device, bfloat16.
-    """
-
-    bandwidth: float
-    latency: float
-    peak: float
-
-
-LINKS = {
-    # jax-ml/scaling-book, tpus.md: 9e10 bytes a second along one axis, both directions
-    # of the ring together, about 1 us a hop, 1.97e14 FLOP a second.
-    "TPU v5e ICI": Link(9e10, 1e-6, 1.97e14),
-    # NVIDIA's data sheet of the H100 SXM: 900 GB/s, which is both directions; 1,979
-    # TFLOP a second with sparsity, which is twice the dense rate. Latency: the ring of
-    # the protocol "Simple" in NCCL's own model (src/graph/tuning.cc, hwLat).
-    "H100 NVLink 4": Link(4.5e11, 3.4e-6, 9.895e14),
-    # 100 Gbit/s; latency as above, of the network. One GPU a machine.
-    "H100 100 GbE": Link(1.25e10, 14e-6, 9.895e14),
 }
 
 
@@ -199,33 +175,6 @@ def flop_per_example(config: Any, shape: tuple[int, ...], batch: int) -> float:
     return lowered.cost_analysis()["flops"] / batch
 
 
-# The times
-
-
-def seconds(link: Link, devices: int, sent: dict[str, Any], batch: float) -> float:
-    """Return the time of what a step sends, `batch` examples on each of the devices.
-
-    A ring's all-reduce has 2 (devices - 1) steps, in which a device sends
-    2 (devices - 1) / devices times the bytes; an all-gather has half of both.
-    """
-    steps = 2 * (devices - 1)
-    pool = devices * batch * sent["pool_per_example"]
-    operations = sent["reduces"] + sent["gathers"] / 2
-    moved = (sent["reduced"] + pool / 2) * steps / devices
-    return operations * steps * link.latency + moved / link.bandwidth
-
-
-def hiding_batch(link: Link, devices: int, sent: dict[str, Any]) -> float:
-    """Return the batch of a device at which computing takes as long as sending.
-
-    Infinity where the pools' images take longer to send than to compute.
-    """
-    fixed = seconds(link, devices, sent, 0)
-    growing = seconds(link, devices, sent, 1) - fixed
-    computing = sent["flop_per_example"] / (EFFICIENCY * link.peak)
-    return fixed / (computing - growing) if computing > growing else math.inf
-
-
 # The report
 
 
@@ -278,8 +227,8 @@ def show(results: dict[str, dict[str, Any]]) -> None:
             f"{sent['compiled']:,} | {sent['reduces']}, {sent['gathers']} | "
             f"{sent['flop_per_example'] / 1e9:.4g} |"
         )
-    links = " | ".join(LINKS)
-    print(f"\n| recipe | devices | {links} |\n|---|---|{'---|' * len(LINKS)}")
+    names = " | ".join(LINKS)
+    print(f"\n| recipe | devices | {names} |\n|---|---|{'---|' * len(LINKS)}")
     for name, sent in results.items():
         for devices in COUNTS:
             cells = " | ".join(
@@ -287,12 +236,44 @@ def show(results: dict[str, dict[str, Any]]) -> None:
                 for link in LINKS.values()
             )
             print(f"| {name} | {devices} | {cells} |")
+    show_steps(results)
+
+
+def show_steps(results: dict[str, dict[str, Any]]) -> None:
+    """Print the times of a step on 1 to 8 devices, where one device was measured.
+
+    And the batch of a device from which on eight devices sending takes at most
+    `links.HIDDEN` of a step: by the measured time for NVLink, for a TPU by its peak.
+    """
+    counts = " | ".join(f"{count} ms" for count in STEP_COUNTS)
+    print(
+        f"\n| recipe, precision | batch a device | {counts} | sending | hidden from, "
+        f"NVLink | hidden from, ICI |\n|---|---|{'---|' * len(STEP_COUNTS)}---|---|---|"
+    )
+    nvlink, ici = LINKS["H100 NVLink 4"], LINKS["TPU v5e ICI"]
+    for name, sent in results.items():
+        for one in links.MEASURED.get(name, []):
+            times = [links.step_ms(nvlink, n, sent, one) for n in STEP_COUNTS]
+            computing = one.ms / 1e3 / one.batch
+            cells = (
+                f"{name}, {one.precision}",
+                f"{one.batch}",
+                *(f"{ms:.4g}" for ms in times),
+                f"{1 - one.ms / times[-1]:.1%}",
+                whole(hiding_batch(nvlink, 8, sent, computing, links.HIDDEN)),
+                whole(hiding_batch(ici, 8, sent, share=links.HIDDEN)),
+            )
+            print(f"| {' | '.join(cells)} |")
+
+
+def whole(batch: float) -> str:
+    """Return the next whole number in words."""
+    return f"{math.ceil(batch):,}" if math.isfinite(batch) else "never"
 
 
 def cell(link: Link, devices: int, sent: dict[str, Any], batch: int) -> str:
     """Return 'ms of sending; batch a device that hides it'."""
-    hides = hiding_batch(link, devices, sent)
-    words = f"{math.ceil(hides):,}" if math.isfinite(hides) else "never"
+    words = whole(hiding_batch(link, devices, sent))
     return f"{seconds(link, devices, sent, batch) * 1e3:.3g} ms; {words}"
 
 

@@ -477,6 +477,18 @@ def test_time_of_a_ring_and_the_batch_that_hides_it():
     assert module["hiding_batch"](link, 4, sent) == float("inf")
 
 
+def test_time_of_a_step_on_several_devices():
+    module = load("links")
+    link = module["Link"](bandwidth=1e9, latency=1e-6, peak=1e12)
+    sent = {"reduced": 4e6, "reduces": 3, "gathers": 2, "pool_per_example": 0.0}
+    one = module["Measured"]("float32", 2, 50.0)
+    assert module["step_ms"](link, 1, sent, one) == 50
+    assert module["step_ms"](link, 4, sent, one) == pytest.approx(50 + 6.024)
+    # 25 ms an example; 6.024 ms are a tenth of 60.24, of which computing is 54.216.
+    hidden = module["hiding_batch"](link, 4, sent, 0.025, share=0.1)
+    assert hidden == pytest.approx(54.216 / 25)
+
+
 def test_collectives_of_a_loop_are_counted_as_often_as_it_runs():
     text = """
 %body (p: f32[]) -> f32[] {
