@@ -19,7 +19,7 @@ export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 export XLA_PYTHON_CLIENT_PREALLOCATE=false
 small=() steps=600
 if [ -n "${SMOKE:-}" ]; then
-    small=(--smoke --seconds=1) steps=24
+    small=(--smoke --seconds=1 --threads=1) steps=24
 fi
 parts=()
 
