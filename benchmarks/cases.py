@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from timing import Side
+from side_by_side import Side
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 MNIST_SIDE = 28
@@ -171,7 +171,12 @@ def jaxgan_side(config: Any, images: np.ndarray) -> Side:
     experiment = build(config)
     precision.configure(experiment.precision, experiment.deterministic)
     used = jax.devices()[:1]
-    feed = experiment.feed(make_data(config, images))
+    examples = make_data(config, images)
+    # `data.cache=auto` keeps examples on a device that has memory of its own.
+    if used[0].platform != "cpu" and "on_device" in examples._fields:
+        examples = examples._replace(on_device=True)
+    feed = experiment.feed(examples)
+    on_device = getattr(feed, "device_data", None)
     gan = experiment.gan(
         feed.shape,
         feed.num_classes,
@@ -179,7 +184,7 @@ def jaxgan_side(config: Any, images: np.ndarray) -> Side:
         epoch_examples=feed.plan.num_examples,
     )
     key = jax.random.key(experiment.seed)
-    steps = devices.compile_steps(gan, used)
+    steps = devices.compile_steps(gan, used, *([on_device] if on_device else []))
     state = devices.replicate(jax.jit(gan.init)(key), used)
     calls = data.calls(feed.plan, experiment.steps_per_call, 0, 10**9)
     batches = iter(feed.batches(calls))

@@ -48,13 +48,16 @@ row() { # NAME LIMIT CASE DTYPE FLAGS...
 
 row cyclegan256-bfloat16 100 cyclegan256 bfloat16 --profile
 row cyclegan256_batch8-bfloat16 100 cyclegan256_batch8 bfloat16 --profile
-row cyclegan256-tf32 100 cyclegan256 tf32
+row cyclegan256-tf32 140 cyclegan256 tf32 --memory
 row cifar_resnet-tf32 90 cifar_resnet tf32 --profile
 row mlp-float32 60 mlp float32
 part whole_loop 110 "$python" benchmarks/whole_loop.py --steps="$steps" \
     --json="$folder/whole_loop.json" ${SMOKE:+--smoke}
 if [ -f benchmarks/layers.py ]; then
-    part layers 70 "$python" benchmarks/layers.py
+    part layers-bfloat16 70 "$python" benchmarks/layers.py cyclegan256_batch8 \
+        --dtype=bfloat16 --json="$folder/layers-bfloat16.json"
+    part layers-tf32 50 "$python" benchmarks/layers.py cifar_resnet \
+        --dtype=tf32 --json="$folder/layers-tf32.json"
 fi
 # Fails, and says so, where the field train.remat does not exist.
 part remat512 80 "$python" benchmarks/row.py cyclegan256 --only=jaxgan \

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from timing import Side, block_ms
+from side_by_side import Side, block_ms
 
 MOST = 10
 # Of the CPU's trace: what only calls others, or waits.

@@ -24,8 +24,8 @@ import flops  # noqa: E402
 import kernels  # noqa: E402
 import numpy as np  # noqa: E402
 import process_memory  # noqa: E402
-import timing  # noqa: E402
-from timing import Side  # noqa: E402
+import side_by_side  # noqa: E402
+from side_by_side import Side  # noqa: E402
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +93,7 @@ def first_step(
 ) -> tuple[Side, float]:
     """Return a side after its first call, and the seconds from `since` to its end."""
     side = make_side(name, config, images, threads)
-    timing.block_ms(side, 1)
+    side_by_side.block_ms(side, 1)
     return side, time.time() - since
 
 
@@ -125,11 +125,12 @@ def growth(side: Side, name: str, iterations: int) -> float:
         tensors = {
             each.untyped_storage().data_ptr(): each.untyped_storage().nbytes()
             for each in gc.get_objects()
-            if isinstance(each, torch.Tensor)
+            # The data set is of bytes.
+            if isinstance(each, torch.Tensor) and each.dtype != torch.uint8
         }
         held = sum(tensors.values()) / 1e9
     before = process_memory.settled()
-    timing.block_ms(side, max(3, iterations))
+    side_by_side.block_ms(side, max(3, iterations))
     return process_memory.resident("VmHWM") - before + held
 
 
@@ -142,29 +143,29 @@ def measure(
     load = os.getloadavg()[0]
     side, taken = first_step("jaxgan", config, images, threads, START)
     sides, seconds = {"jaxgan": side}, {"jaxgan": taken}
+    since = time.time()  # the import of PyTorch counts for the first of its sides
     peers, without_peers = usable_peers(flags.peers)
     for each in peers:
-        sides[each], seconds[each] = first_step(
-            each, config, images, threads, time.time()
-        )
-    ms = {each: timing.block_ms(side, 1) for each, side in sides.items()}
-    blocks, iterations = timing.choose_blocks(
+        sides[each], seconds[each] = first_step(each, config, images, threads, since)
+        since = time.time()
+    ms = {each: side_by_side.block_ms(side, 1) for each, side in sides.items()}
+    blocks, iterations = side_by_side.choose_blocks(
         ms, flags.seconds, flags.blocks, flags.iterations
     )
-    times = timing.time_blocks(sides, blocks, iterations)
-    result = timing.summary(times)
+    result = side_by_side.summary(side_by_side.time_blocks(sides, blocks, iterations))
+    for each, row in result.items():  # before other arrays join those of the steps
+        ours = each == "jaxgan"
+        row["memory"] = (
+            process_memory.jax_peak() if ours else process_memory.torch_peak()
+        )
     flop = flops.step(config, cases.networks_of(config))
     rate = matrix_rate(config.train.precision, 256 if flags.smoke else 0)
     for each, row in result.items():
         row["first_step"] = seconds[each]
         row["tflops"] = flop / row["ms"] / 1e9
         row["of_matrix_rate"] = row["tflops"] / rate
-        ours = each == "jaxgan"
-        row["memory"] = (
-            process_memory.jax_peak() if ours else process_memory.torch_peak()
-        )
     ours = result["jaxgan"]
-    ours |= timing.host_ms(sides["jaxgan"], calls=20 if ours["ms"] < 100 else 3)
+    ours |= side_by_side.host_ms(sides["jaxgan"], calls=20 if ours["ms"] < 100 else 3)
     ours["host_share"] = (ours["batch_ms"] + ours["dispatch_ms"]) / ours["ms"]
     profiles = {}
     if flags.profile:
@@ -228,7 +229,7 @@ def main() -> None:
     parser.add_argument("--only", help="jaxgan, or a peer: its memory and first step")
     add_flags(parser)
     flags = parser.parse_args()
-    threads = timing.limit_threads(flags.threads)
+    threads = side_by_side.limit_threads(flags.threads)
     case = cases.small(flags.case) if flags.smoke else cases.CASES[flags.case]
     config = cases.config_of(case, flags.precision, flags.fields)
     if flags.only:

@@ -21,10 +21,15 @@ ms: median of the blocks, with the 10th and 90th percentile.
 ratio: jaxgan / peer, of the medians; in brackets 80 % of the pairs of blocks.
 TFLOP/s: by flops.py, the same count for all sides; `of rate` is its share of what
     JAX's product of two large matrices reaches on this device in this precision.
-GB: on a GPU or TPU the peak of what the framework has allocated; on a CPU only with
-    --memory, by how much the process grows in training (row.py).
+GB: on a GPU or TPU the peak of what the framework has allocated, for jaxgan with what
+    XLA takes to choose among kernels when it compiles; on a CPU only with --memory, by
+    how much the process grows in training (row.py).
 first step: seconds from the start of the process (a peer: of its import) to the end of
     the first call, which compiles.
+
+--memory: memory and first step are those of processes of one side, and jaxgan's second
+process loads its programs from the cache that the first one has filled: it is the one
+whose memory is in the table, and `warm` its first step.
 host: time in which the host makes and dispatches a batch, as a share of a step.
 
 Run it on an idle machine. Where others compete for the CPUs, PyTorch's OpenMP threads
@@ -43,6 +48,7 @@ from typing import Any
 
 import row as one_row
 from cases import CASES
+from side_by_side import write_json
 
 ROW = Path(__file__).with_name("row.py")
 PRECISIONS = ("float32", "tf32", "bfloat16")
@@ -53,11 +59,11 @@ def environment(**more: str) -> dict[str, str]:
     root = str(ROW.parents[1])
     path = os.environ.get("PYTHONPATH")
     return {
-        "PYTHONPATH": f"{root}{os.pathsep}{path}" if path else root,
         # JAX would take three quarters of a GPU's memory, and PyTorch runs beside it.
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         "JAX_ENABLE_COMPILATION_CACHE": "false",  # the first step is a cold one
         **os.environ,
+        "PYTHONPATH": f"{root}{os.pathsep}{path}" if path else root,
         **more,
     }
 
@@ -206,8 +212,7 @@ def main() -> int:
                 add_memory(row, memory(arguments, list(row["sides"])))
             print("\n".join(lines(row)), flush=True)
             rows.append(row)
-            if flags.json:
-                flags.json.write_text(json.dumps(rows, indent=2) + "\n")
+            write_json(flags.json, rows)
     print_all(rows, failed)
     return 1 if failed else 0
 

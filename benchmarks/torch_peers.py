@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from timing import Side
+from side_by_side import Side
 from torch import Tensor
 from torch_cyclegan import CycleGAN
 from torch_options import Options
@@ -32,6 +32,7 @@ def peer_side(peer: str, config: Any, images: np.ndarray, threads: int = 0) -> S
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(0)
+    torch.backends.cudnn.benchmark = True  # as CycleGAN's authors: cuDNN tries kernels
     options = Options(device(), config.train.precision == "bfloat16", peer == "compile")
     domains = [
         torch.from_numpy(domain).permute(0, 3, 1, 2).contiguous().to(options.device)

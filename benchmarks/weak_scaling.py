@@ -17,7 +17,6 @@ docs/scaling.md has the table.
 """
 
 import argparse
-import json
 import os
 import runpy
 import statistics
@@ -25,8 +24,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import timing
-from timing import Side
+import side_by_side
+from side_by_side import Side
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -97,13 +96,13 @@ def measure(name: str, blocks: int, seconds: float) -> dict[tuple[int, int], flo
     sides = {case: side(name, *case) for case in cases}
     iterations = {}
     for case, each in sides.items():
-        timing.block_ms(each, 1)  # compiles
-        once = timing.block_ms(each, 1)
+        side_by_side.block_ms(each, 1)  # compiles
+        once = side_by_side.block_ms(each, 1)
         iterations[case] = max(1, round(seconds * 1e3 / once))
     times: dict[tuple[int, int], list[float]] = {case: [] for case in cases}
     for _ in range(blocks):
         for case in cases:
-            times[case].append(timing.block_ms(sides[case], iterations[case]))
+            times[case].append(side_by_side.block_ms(sides[case], iterations[case]))
         cases.reverse()  # none is always the first
     return {case: statistics.median(each) for case, each in times.items()}
 
@@ -161,8 +160,7 @@ def main() -> None:
     cores = len(os.sched_getaffinity(0))
     print(f"jax {jax.__version__}, {cores} cores, load before the run {load:.2f}")
     show(table, {name: config_of(name).gan.get("n_critic", 1) for name in names})
-    if flags.json:
-        flags.json.write_text(json.dumps(table, indent=2) + "\n")
+    side_by_side.write_json(flags.json, table)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from side_by_side import write_json
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "cyclegan.py"
@@ -124,8 +125,7 @@ def main() -> None:
                     f"{row['whole']:.1f} |",
                     flush=True,
                 )
-                if flags.json:
-                    flags.json.write_text(json.dumps(found, indent=2) + "\n")
+                write_json(flags.json, found)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,13 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))  # as running one of them does
 
 
+def import_torch():
+    """Return PyTorch with one thread, whose threads fight with other processes'."""
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
+    return torch
+
+
 def load(name):
     return runpy.run_path(str(BENCHMARKS / f"{name}.py"))
 
@@ -35,7 +42,7 @@ def config_of(name, small=True):
 
 def test_summary_of_the_blocks():
     times = {"jaxgan": [2.0, 4.0, 3.0], "eager": [6.0, 5.0, 8.0]}
-    result = load("timing")["summary"](times)
+    result = load("side_by_side")["summary"](times)
     assert result["jaxgan"]["ms"] == 3.0
     assert result["jaxgan"]["ms_10"] == pytest.approx(2.2)
     assert result["eager"]["ms"] == 6.0
@@ -47,17 +54,17 @@ def test_summary_of_the_blocks():
 
 
 def test_sides_take_turns_and_none_is_always_the_first():
-    timing, order = load("timing"), []
+    module, order = load("side_by_side"), []
 
     def side(name, steps_per_call):
         def run_call(batch):
             order.append(name)
             return batch
 
-        return timing["Side"](lambda: 1, run_call, lambda result: None, steps_per_call)
+        return module["Side"](lambda: 1, run_call, lambda result: None, steps_per_call)
 
     sides = {"jaxgan": side("jaxgan", 2), "eager": side("eager", 1)}
-    times = timing["time_blocks"](sides, 2, 3)
+    times = module["time_blocks"](sides, 2, 3)
     # Three iterations are two calls of two steps.
     assert order == ["jaxgan"] * 2 + ["eager"] * 6 + ["jaxgan"] * 2
     assert {name: len(each) for name, each in times.items()} == dict.fromkeys(sides, 2)
@@ -73,7 +80,7 @@ def test_sides_take_turns_and_none_is_always_the_first():
     ],
 )
 def test_blocks_fit_into_the_time_that_is_given(ms, asked, chosen):
-    choose = load("timing")["choose_blocks"]
+    choose = load("side_by_side")["choose_blocks"]
     assert choose(dict(zip(("jaxgan", "eager"), ms, strict=True)), 60, *asked) == chosen
 
 
@@ -114,6 +121,7 @@ def test_flop_agree_with_xlas_count():
     # XLA counts element-wise work as well, which is little in wide layers.
     config = config_of("mlp", small=False)
     config.generator.hidden = config.critic.hidden = (512, 512)
+    config.gan.n_critic = 2
     flop = load("communication")["flop_per_example"](config, (28, 28, 1), 64)
     networks = load("cases")["networks_of"](config)
     assert load("flops")["step"](config, networks) / 64 == pytest.approx(flop, rel=0.02)
@@ -177,7 +185,7 @@ def test_times_of_whole_runs():
 @pytest.mark.parametrize("name", ["mlp", "dcgan64", "cifar_resnet", "cyclegan256"])
 @pytest.mark.parity
 def test_peers_have_as_many_parameters(name):
-    torch = pytest.importorskip("torch")
+    torch = import_torch()
     config = config_of(name, small=False)
     networks = load("cases")["networks_of"](config)
     with torch.device("meta"):
@@ -257,7 +265,7 @@ def copy_layer(name, params, layer, torch):
 @pytest.mark.parametrize("name", ["mlp", "dcgan64", "cifar_resnet"])
 @pytest.mark.parity
 def test_peers_compute_the_same(name, player):
-    torch = pytest.importorskip("torch")
+    torch = import_torch()
     config = config_of(name)
     networks = load("cases")["networks_of"](config)
     peers = load("torch_wgan")["NETWORKS"][config.generator.name](config)
@@ -297,7 +305,7 @@ def test_peers_compute_the_same(name, player):
 
 @pytest.mark.parity
 def test_peers_penalty_takes_one_norm_an_example():
-    torch = pytest.importorskip("torch")
+    torch = import_torch()
     # A linear critic: its gradient is w for every example, and the norm one each.
     critic = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1))
     torch.nn.init.constant_(critic[1].weight, 2.0)
@@ -308,7 +316,7 @@ def test_peers_penalty_takes_one_norm_an_example():
 
 @pytest.mark.parity
 def test_peers_cyclegan_is_the_authors():
-    torch = pytest.importorskip("torch")
+    torch = import_torch()
     model, config = load("torch_cyclegan"), config_of("cyclegan64")
     options = load("torch_options")["Options"](torch.device("cpu"))
     gan = model["CycleGAN"](config, options)
@@ -345,7 +353,7 @@ def test_cases_have_the_recipes_batches(name):
 @pytest.mark.parametrize("name", ["mlp", "dcgan64", "cifar_resnet", "cyclegan64"])
 @pytest.mark.parity
 def test_peers_take_a_step(name, precision):
-    torch = pytest.importorskip("torch")
+    torch = import_torch()
     module = load("cases")
     case = module["small"](name)
     config = module["config_of"](case, precision)
@@ -360,7 +368,7 @@ def test_peers_take_a_step(name, precision):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", load("cases")["CASES"])
 def test_each_case_is_measured(name, tmp_path):
-    pytest.importorskip("torch")
+    import_torch()
     path = tmp_path / "rows.json"
     command = [sys.executable, BENCHMARKS / "run.py", name, "--smoke", "--profile"]
     command += ["--blocks=1", "--iterations=1", "--threads=1", f"--json={path}"]

@@ -1,9 +1,12 @@
 """Timing of sides that take turns in one process, and the summary of their times."""
 
+import argparse
+import json
 import os
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,6 +125,22 @@ def summary(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
             medians = statistics.median(times["jaxgan"]) / statistics.median(own)
             result[name] |= {"ratio": medians, **percentiles("ratio", ratios)}
     return result
+
+
+def parser(about: str | None, blocks: int, iterations: int) -> argparse.ArgumentParser:
+    """Return the flags of a benchmark whose docstring is `about`."""
+    made = argparse.ArgumentParser(description=(about or "").splitlines()[0])
+    made.add_argument("--threads", type=int, default=0, help="0: one for each CPU")
+    made.add_argument("--blocks", type=int, default=blocks, help="of each side")
+    made.add_argument("--iterations", type=int, default=iterations, help="in one block")
+    made.add_argument("--json", type=Path, help="also write the numbers there")
+    return made
+
+
+def write_json(path: Path | None, result: Any) -> None:
+    """Write the numbers to a file, if one is asked for."""
+    if path:
+        path.write_text(json.dumps(result, indent=2) + "\n")
 
 
 def percentiles(name: str, values: list[float]) -> dict[str, float]:
