@@ -22,8 +22,8 @@ ratio: jaxgan / peer, of the medians; in brackets 80 % of the pairs of blocks.
 TFLOP/s: by flops.py, the same count for all sides; `of rate` is its share of what
     JAX's product of two large matrices reaches on this device in this precision.
 GB: on a GPU or TPU the peak of what the framework has allocated, for jaxgan with what
-    XLA takes to choose among kernels when it compiles; on a CPU only with --memory, by
-    how much the process grows in training (row.py).
+    XLA takes to choose among kernels when it compiles, and for two peers that of both;
+    on a CPU only with --memory, by how much the process grows in training (row.py).
 first step: seconds from the start of the process (a peer: of its import) to the end of
     the first call, which compiles.
 
