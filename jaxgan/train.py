@@ -72,7 +72,7 @@ def train(
                 experiment.accumulate_steps,
             )
             preflight.check_run(experiment, used)
-            examples = experiment.load_data()
+            examples = experiment.load_data(device_bytes=devices.own_memory(used))
             feed = experiment.feed(examples, jax.process_index(), link.count)
             preflight.check_run(experiment, used, feed)
             num_steps = experiment.num_steps(feed.plan)
@@ -130,7 +130,7 @@ class Run:
         self.writers = writers
         self.link = link
         self.key = jax.random.key(experiment.seed)
-        self.train_steps = devices.compile_steps(gan, used)
+        self.train_steps = devices.compile_steps(gan, used, feed.device_data)
         self.sample = jax.jit(gan.sample)
         self.evaluate = jax.jit(gan.evaluate)
         # Means since the last line, seconds of the whole run; checkpoints hold both.

@@ -1,10 +1,11 @@
 """Pairs of image domains by name: one table of formats, and decoding into the cache."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from jaxgan.data import memory
-from jaxgan.data.cache import Shape, decode_into_cache
+from jaxgan.data.cache import PackedImages, Shape, decode_into_cache
 from jaxgan.data.datasets import find_format
 from jaxgan.data.formats import day_night, folder, tfds
 from jaxgan.data.image_formats import (
@@ -19,7 +20,7 @@ from jaxgan.data.sources import Chained, Example, Source, read_all
 from jaxgan.errors import UserError, unknown
 from jaxgan.files import buckets
 
-PAIR_CACHES = ("auto", "memory", "disk", "none")
+PAIR_CACHES = ("auto", "memory", "disk", "device", "none")
 
 
 class Pair(NamedTuple):
@@ -33,6 +34,8 @@ class Pair(NamedTuple):
       shape: (h, w, c) of the crops that are trained on, h = w.
       notes: lines about the files, such as those that were left out.
       found: the four parts as they were found, if the others are decoded copies.
+      on_device: whether the images to train on, which are then `PackedImages`, are to
+        be kept on the devices that train.
     """
 
     train_a: Source
@@ -43,6 +46,7 @@ class Pair(NamedTuple):
     shape: tuple[int, int, int]
     notes: tuple[str, ...] = ()
     found: tuple[Source, ...] = ()
+    on_device: bool = False
 
 
 class PairRequest(NamedTuple):
@@ -55,6 +59,7 @@ class PairRequest(NamedTuple):
     image_size: int
     channels: int
     cache: str
+    device_bytes: int
 
 
 def load_pair(
@@ -66,6 +71,7 @@ def load_pair(
     image_size: int,
     channels: int = 0,
     cache: str = "auto",
+    device_bytes: int = 0,
 ) -> Pair:
     """Load two domains of images.
 
@@ -87,18 +93,41 @@ def load_pair(
       cache: where the decoded and resized images are kept. 'memory'; 'disk', a file in
         `cache.cache_folder()` that later runs use again; 'none' decodes them for each
         batch; 'auto' means 'memory' up to `cache.memory_limit()` bytes, and else
-        'disk'. The batches are the same to the byte.
+        'disk'. 'device' keeps the images to train on also on each device; so does
+        'auto' on a GPU or TPU if they take at most `memory.DEVICE_SHARE` of its memory.
+        The batches are the same to the byte.
+      device_bytes: the memory of each device that trains; 0 if it is the machine's, or
+        if nothing is trained.
 
     Raises:
       UserError: unknown name, missing folders, damaged or small images, sizes that do
-        not fit, missing packages, a bucket that cannot be reached.
+        not fit, missing packages, a bucket that cannot be reached, too little memory.
     """
     if cache not in PAIR_CACHES:
         raise unknown("data.cache", cache, PAIR_CACHES)
     load_format = find_format(name, PAIR_FORMATS)
-    request = PairRequest(name, dir, dir_b, resize, image_size, channels, cache)
+    request = PairRequest(
+        name, dir, dir_b, resize, image_size, channels, cache, device_bytes
+    )
     _check(request)
-    return load_format(request)
+    pair = load_format(request)
+    if isinstance(pair.train_a, PackedImages) and isinstance(
+        pair.train_b, PackedImages
+    ):
+        shapes = pair.train_a.shapes, pair.train_b.shapes
+        pair = pair._replace(on_device=_kept_on_device(request, *shapes))
+    return pair
+
+
+def _kept_on_device(
+    request: PairRequest, shapes_a: Sequence[Shape], shapes_b: Sequence[Shape]
+) -> bool:
+    """Return `memory.kept_on_device` for images of these shapes (h, w, c)."""
+    size_a, size_b = (sum(map(math.prod, shapes)) for shapes in (shapes_a, shapes_b))
+    pixels = max(size_a, size_b) // shapes_a[0][2]
+    return memory.kept_on_device(
+        request.cache, size_a + size_b, pixels, request.device_bytes
+    )
 
 
 def _check(request: PairRequest) -> None:
@@ -150,7 +179,7 @@ def _from_files(files: Sequence[ImageFileSource], request: PairRequest) -> Pair:
         part.image_format = image_format
     parts: Sequence[Source] = files
     if cache != "none":
-        parts = _decode_files(files, cache, request.dir or request.name)
+        parts = _decode_files(files, request)
     shape = size, size, channels
     train_a, train_b, heldout_a, heldout_b = parts
     return Pair(
@@ -176,13 +205,18 @@ def _find_channels(train: Sequence[ImageFileSource], cache: str) -> int:
 
 
 def _decode_files(
-    files: Sequence[ImageFileSource], cache: str, name: str
+    files: Sequence[ImageFileSource], request: PairRequest
 ) -> Sequence[Source]:
+    name = request.dir or request.name
+    counts = [len(part) for part in files]
     shapes = _decoded_shapes(files, name)
+    num_a, num_train = counts[0], counts[0] + counts[1]
+    if request.cache == "device":  # too many images are refused before they are decoded
+        _kept_on_device(request, shapes[:num_a], shapes[num_a:num_train])
     images = decode_into_cache(
-        Chained(files), shapes, cache, name, facts=_cache_facts(files)
+        Chained(files), shapes, request.cache, name, facts=_cache_facts(files)
     )
-    return images.split_by_counts([len(part) for part in files])
+    return images.split_by_counts(counts)
 
 
 def _cache_facts(files: Sequence[ImageFileSource]) -> Iterator[object]:

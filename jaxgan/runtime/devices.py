@@ -9,7 +9,7 @@ is replicated: every device has a copy of the whole state, and all copies are eq
 * `copy_to_host` gives a copy in numpy arrays, for checkpoints.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -17,8 +17,9 @@ import numpy as np
 from jax import lax
 
 from jaxgan.errors import UserError
+from jaxgan.runtime.device_data import DeviceData
 from jaxgan.runtime.processes import Link
-from jaxgan.types import Batch, Gan, GanState, Key, Metrics
+from jaxgan.types import Batch, Gan, GanState, Key, Metrics, PyTree
 
 AXIS = "device"
 StepFunction = Callable[[GanState, Batch, Key], tuple[GanState, Metrics]]
@@ -120,9 +121,22 @@ def choose_devices(
     return [d for devices in by_process.values() for d in devices[: chosen // count]]
 
 
-def local_devices(used_devices: list[jax.Device]) -> list[jax.Device]:
+def local_devices(used_devices: Sequence[jax.Device]) -> list[jax.Device]:
     """Return those of the devices that belong to this process."""
     return [d for d in used_devices if d.process_index == jax.process_index()]
+
+
+def own_memory(used_devices: Sequence[jax.Device]) -> int:
+    """Return the bytes of memory of the smallest of this process's devices.
+
+    It is 0 where they use the machine's memory, as CPU devices do, and where JAX does
+    not tell.
+    """
+    local = local_devices(used_devices)
+    if any(device.platform == "cpu" for device in local):
+        return 0
+    stats = [device.memory_stats() or {} for device in local]
+    return min(each.get("bytes_limit", 0) for each in stats)
 
 
 def describe_devices(
@@ -153,7 +167,9 @@ def axis_name(used_devices: list[jax.Device]) -> str | None:
     return AXIS if len(used_devices) > 1 else None
 
 
-def compile_steps(gan: Gan, used_devices: list[jax.Device]) -> StepFunction:
+def compile_steps(
+    gan: Gan, used_devices: list[jax.Device], device_data: DeviceData | None = None
+) -> StepFunction:
     """Return the function that takes all steps of one call.
 
     It is `steps(state, batch, key) -> (state, metrics)`. Each leaf of the batch is
@@ -161,26 +177,46 @@ def compile_steps(gan: Gan, used_devices: list[jax.Device]) -> StepFunction:
     metric is [steps, ...]. The state is whole on every process, and it is donated:
     its old arrays cannot be used again.
 
+    With `device_data` the data set is copied to each device now, and `batch` is a plan
+    of batches, of the same leading axes. Each step then gathers its own batch, so the
+    batches of a long call are not all in memory at once.
+
     Even a single step is a `lax.scan`. A plain jitted step can differ from a scanned
     one in the last bits, whereas scans of any length agree to the byte
     (docs/papers.md, "JAX, Flax and Optax").
     """
 
-    def steps(state: GanState, batch: Batch, key: Key) -> tuple[GanState, Metrics]:
-        return lax.scan(lambda s, b: gan.train_step(s, b, key), state, batch)
+    def steps(
+        state: GanState, batch: Batch, key: Key, arrays: PyTree = ()
+    ) -> tuple[GanState, Metrics]:
+        def step(state: GanState, batch: Batch) -> tuple[GanState, Metrics]:
+            if device_data is not None:
+                # The barrier keeps the gathering out of the step's kernels, which so
+                # are those for a batch from the host.
+                batch = lax.optimization_barrier(device_data.gather(arrays, batch))
+            return gan.train_step(state, batch, key)
 
+        return lax.scan(step, state, batch)
+
+    # An argument and not a constant of the program, which would be compiled with it.
+    arrays = replicate(device_data.arrays if device_data else (), used_devices)
     if len(used_devices) == 1:
-        return jax.jit(steps, donate_argnums=0)
+        compiled = jax.jit(steps, donate_argnums=0)
+        if device_data is None:
+            return compiled
+        return lambda state, batch, key: compiled(state, batch, key, arrays)
     mapped = jax.pmap(
         steps,
         axis_name=AXIS,
-        in_axes=(None, 0, None),
+        in_axes=(None, 0, None, None),
         out_axes=None,
         devices=used_devices,
         donate_argnums=0,
     )
     count = len(local_devices(used_devices))
-    return lambda state, batch, key: mapped(state, split_batch(batch, count), key)
+    return lambda state, batch, key: mapped(
+        state, split_batch(batch, count), key, arrays
+    )
 
 
 def split_batch(batch: Batch, count: int) -> Batch:
@@ -202,11 +238,12 @@ def split_batch(batch: Batch, count: int) -> Batch:
     return {name: split(leaf) for name, leaf in batch.items()}
 
 
-def replicate(state: GanState, used_devices: list[jax.Device]) -> GanState:
+def replicate(state: PyTree, used_devices: list[jax.Device]) -> PyTree:
     """Return the state, copied to each of the devices that belong to this process.
 
     If this were left to pmap, the step would compile twice: the states that it
-    returns are placed in another way than the first one.
+    returns are placed in another way than the first one. Other arrays, such as a data
+    set, are placed likewise.
     """
     if len(used_devices) == 1:
         return jax.device_put(state, used_devices[0])
