@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxgan import data, keys
 from jaxgan.errors import UserError
-from jaxgan.experiment import Experiment, preflight
+from jaxgan.experiment import Experiment, memory, preflight
 from jaxgan.experiment.diagnosis import likely_reason
 from jaxgan.experiment.feed import Feed
 from jaxgan.files import storage
@@ -72,7 +72,7 @@ def train(
                 experiment.accumulate_steps,
             )
             preflight.check_run(experiment, used)
-            examples = experiment.load_data(device_bytes=devices.own_memory(used))
+            examples = experiment.load_data(device_bytes=memory.own_memory(used))
             feed = experiment.feed(examples, jax.process_index(), link.count)
             preflight.check_run(experiment, used, feed)
             num_steps = experiment.num_steps(feed.plan)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from jaxgan.data import memory
-from jaxgan.data.cache import PackedImages, Shape, decode_into_cache
+from jaxgan.data.cache import Shape, decode_into_cache
 from jaxgan.data.datasets import find_format
 from jaxgan.data.formats import day_night, folder, tfds
 from jaxgan.data.image_formats import (
@@ -110,13 +110,7 @@ def load_pair(
         name, dir, dir_b, resize, image_size, channels, cache, device_bytes
     )
     _check(request)
-    pair = load_format(request)
-    if isinstance(pair.train_a, PackedImages) and isinstance(
-        pair.train_b, PackedImages
-    ):
-        shapes = pair.train_a.shapes, pair.train_b.shapes
-        pair = pair._replace(on_device=_kept_on_device(request, *shapes))
-    return pair
+    return load_format(request)
 
 
 def _kept_on_device(
@@ -151,8 +145,9 @@ def _load_day_night(request: PairRequest) -> Pair:
     size = request.image_size
     parts = day_night.parts(request.resize, size, request.channels)
     train_a, train_b, heldout_a, heldout_b = parts
-    shape = size, size, 3
-    return Pair(train_a, train_b, heldout_a, heldout_b, truth=True, shape=shape)
+    pair = Pair(train_a, train_b, heldout_a, heldout_b, True, (size, size, 3))
+    on_device = _kept_on_device(request, train_a.shapes, train_b.shapes)
+    return pair._replace(on_device=on_device)
 
 
 def _load_folder(request: PairRequest) -> Pair:
@@ -178,19 +173,12 @@ def _from_files(files: Sequence[ImageFileSource], request: PairRequest) -> Pair:
     for part, image_format in zip(files, (train, train, heldout, heldout), strict=True):
         part.image_format = image_format
     parts: Sequence[Source] = files
+    on_device = False
     if cache != "none":
-        parts = _decode_files(files, request)
-    shape = size, size, channels
+        parts, on_device = _decode_files(files, request)
     train_a, train_b, heldout_a, heldout_b = parts
-    return Pair(
-        train_a,
-        train_b,
-        heldout_a,
-        heldout_b,
-        truth=False,
-        shape=shape,
-        found=tuple(files),
-    )
+    pair = Pair(train_a, train_b, heldout_a, heldout_b, False, (size, size, channels))
+    return pair._replace(found=tuple(files), on_device=on_device)
 
 
 def _find_channels(train: Sequence[ImageFileSource], cache: str) -> int:
@@ -206,17 +194,17 @@ def _find_channels(train: Sequence[ImageFileSource], cache: str) -> int:
 
 def _decode_files(
     files: Sequence[ImageFileSource], request: PairRequest
-) -> Sequence[Source]:
+) -> tuple[Sequence[Source], bool]:
+    """Return the decoded parts, and whether the devices keep those of training."""
     name = request.dir or request.name
     counts = [len(part) for part in files]
     shapes = _decoded_shapes(files, name)
-    num_a, num_train = counts[0], counts[0] + counts[1]
-    if request.cache == "device":  # too many images are refused before they are decoded
-        _kept_on_device(request, shapes[:num_a], shapes[num_a:num_train])
+    a, b = counts[:2]
+    on_device = _kept_on_device(request, shapes[:a], shapes[a : a + b])
     images = decode_into_cache(
         Chained(files), shapes, request.cache, name, facts=_cache_facts(files)
     )
-    return images.split_by_counts(counts)
+    return images.split_by_counts(counts), on_device
 
 
 def _cache_facts(files: Sequence[ImageFileSource]) -> Iterator[object]:

@@ -6,7 +6,7 @@ from jaxgan.experiment import memory, preflight
 from jaxgan.experiment.experiment import Experiment
 from jaxgan.experiment.schema import FIELDS
 from jaxgan.rules import Choice, Field
-from jaxgan.runtime.devices import choose_devices, own_memory
+from jaxgan.runtime.devices import choose_devices
 
 
 def describe(experiment: Experiment) -> str:
@@ -15,7 +15,7 @@ def describe(experiment: Experiment) -> str:
         experiment.num_devices, experiment.batch_size, experiment.accumulate_steps
     )
     preflight.check_run(experiment, devices)
-    examples = experiment.load_data(device_bytes=own_memory(devices))
+    examples = experiment.load_data(device_bytes=memory.own_memory(devices))
     feed = experiment.feed(examples)
     preflight.check_run(experiment, devices, feed)
     gan = experiment.gan(feed.shape, feed.num_classes)

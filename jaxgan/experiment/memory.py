@@ -11,7 +11,7 @@ from jaxgan.data.memory import format_bytes, total_memory
 from jaxgan.errors import UserError
 from jaxgan.experiment.experiment import FAMILIES, Experiment
 from jaxgan.runtime.device_data import DeviceData
-from jaxgan.runtime.devices import local_devices, own_memory
+from jaxgan.runtime.devices import local_devices
 
 # In place of the number of classes, until the data is read.
 SOME_CLASSES = 2
@@ -139,6 +139,19 @@ def advice(experiment: Experiment, reason: str) -> str:
         f"network, or a larger train.accumulate_steps = {experiment.accumulate_steps}, "
         "takes less; what was saved before is kept"
     )
+
+
+def own_memory(devices: Sequence[jax.Device]) -> int:
+    """Return the bytes of memory of the smallest of this process's devices.
+
+    It is 0 where they use the machine's memory, as CPU devices do, and where JAX does
+    not tell.
+    """
+    local = local_devices(devices)
+    if any(device.platform == "cpu" for device in local):
+        return 0
+    stats = [device.memory_stats() or {} for device in local]
+    return min(each.get("bytes_limit", 0) for each in stats)
 
 
 def _size(value: Any) -> float:

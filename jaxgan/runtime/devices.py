@@ -126,19 +126,6 @@ def local_devices(used_devices: Sequence[jax.Device]) -> list[jax.Device]:
     return [d for d in used_devices if d.process_index == jax.process_index()]
 
 
-def own_memory(used_devices: Sequence[jax.Device]) -> int:
-    """Return the bytes of memory of the smallest of this process's devices.
-
-    It is 0 where they use the machine's memory, as CPU devices do, and where JAX does
-    not tell.
-    """
-    local = local_devices(used_devices)
-    if any(device.platform == "cpu" for device in local):
-        return 0
-    stats = [device.memory_stats() or {} for device in local]
-    return min(each.get("bytes_limit", 0) for each in stats)
-
-
 def describe_devices(
     used_devices: list[jax.Device],
     requested: int,
@@ -187,35 +174,36 @@ def compile_steps(
     """
 
     def steps(
-        state: GanState, batch: Batch, key: Key, arrays: PyTree = ()
+        state: GanState, batch: Batch, key: Key, *arrays: PyTree
     ) -> tuple[GanState, Metrics]:
         def step(state: GanState, batch: Batch) -> tuple[GanState, Metrics]:
             if device_data is not None:
                 # The barrier keeps the gathering out of the step's kernels, which so
                 # are those for a batch from the host.
-                batch = lax.optimization_barrier(device_data.gather(arrays, batch))
+                batch = lax.optimization_barrier(device_data.gather(arrays[0], batch))
             return gan.train_step(state, batch, key)
 
         return lax.scan(step, state, batch)
 
-    # An argument and not a constant of the program, which would be compiled with it.
-    arrays = replicate(device_data.arrays if device_data else (), used_devices)
+    # Without data there is no such argument: pmap miscounts `in_axes` at an empty one
+    # (jax 0.10.2). It is no constant, because constants are compiled into the program.
+    arrays = (replicate(device_data.arrays, used_devices),) if device_data else ()
     if len(used_devices) == 1:
         compiled = jax.jit(steps, donate_argnums=0)
         if device_data is None:
             return compiled
-        return lambda state, batch, key: compiled(state, batch, key, arrays)
+        return lambda state, batch, key: compiled(state, batch, key, *arrays)
     mapped = jax.pmap(
         steps,
         axis_name=AXIS,
-        in_axes=(None, 0, None, None),
+        in_axes=(None, 0, None, *(None for _ in arrays)),
         out_axes=None,
         devices=used_devices,
         donate_argnums=0,
     )
     count = len(local_devices(used_devices))
     return lambda state, batch, key: mapped(
-        state, split_batch(batch, count), key, arrays
+        state, split_batch(batch, count), key, *arrays
     )
 
 
