@@ -75,9 +75,6 @@ def estimate(
     micro_batch = -(-share // experiment.accumulate_steps)
     elements = sum(made for player in layers.values() for made in player)
     element_bytes = 2 if experiment.precision == "bfloat16" else 4
-    if device_data or values["data.cache"] == "device":
-        # Each step makes its own batches there, whatever the steps of a call.
-        values = values | {"train.steps_per_call": 1}
     parts = {
         "networks and optimizers": _bytes_of(state) - pools,
         "image pools": pools,

@@ -20,7 +20,7 @@ class DeviceData(NamedTuple):
 
     Attributes:
         arrays: all examples.
-        gather: (arrays, a step's plan) -> the step's batch.
+        gather: (arrays, plan) -> batch.
     """
 
     arrays: dict[str, np.ndarray]
@@ -37,10 +37,10 @@ def gather_examples(arrays: dict[str, Array], plan: Batch) -> Batch:
 
     Args:
         arrays: {'image': [num, *shape], 'label': int32 [num]}.
-        plan: {'index': int32 [n, b]}, in [0, num).
+        plan: {'index': int32 [...]}, in [0, num).
 
     Returns:
-        {'image': [n, b, *shape], 'label': int32 [n, b]}.
+        {'image': [..., *shape], 'label': int32 [...]}.
     """
     index = plan["index"]
     return {
@@ -55,12 +55,12 @@ def gather_crops(arrays: dict[str, Array], plan: Batch, size: int) -> Batch:
     Args:
         arrays: {'a': uint8 [pixels, c], 'b': the same}: the images' pixels, row by row,
             one image after another.
-        plan: {'a': int32 [n, b, 3], 'b': the same}: the number of the crop's first
-            pixel in the array, the image's width, and 1 to mirror the crop or 0.
+        plan: {'a': int32 [..., 3], 'b': the same}: the number of the crop's first pixel
+            in the array, the image's width, and 1 to mirror the crop or 0.
         size: height and width of the crops.
 
     Returns:
-        {'a': uint8 [n, b, size, size, c], 'b': the same}.
+        {'a': uint8 [..., size, size, c], 'b': the same}.
     """
 
     def cut_crop(pixels: Array, crop: Array) -> Array:
@@ -76,5 +76,9 @@ def gather_crops(arrays: dict[str, Array], plan: Batch, size: int) -> Batch:
         rows = jax.vmap(cut_row)(jnp.arange(size, dtype=jnp.int32))
         return jnp.where(flip, rows[:, ::-1], rows)
 
-    cut_crops = jax.vmap(jax.vmap(cut_crop, (None, 0)), (None, 0))
-    return {name: cut_crops(array, plan[name]) for name, array in arrays.items()}
+    batch = {}
+    for name, pixels in arrays.items():
+        lead = plan[name].shape[:-1]
+        crops = jax.vmap(cut_crop, (None, 0))(pixels, plan[name].reshape(-1, 3))
+        batch[name] = crops.reshape(*lead, size, size, -1)
+    return batch

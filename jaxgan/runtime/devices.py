@@ -164,47 +164,51 @@ def compile_steps(
     metric is [steps, ...]. The state is whole on every process, and it is donated:
     its old arrays cannot be used again.
 
-    With `device_data` the data set is copied to each device now, and `batch` is a plan
-    of batches, of the same leading axes. Each step then gathers its own batch, so the
-    batches of a long call are not all in memory at once.
+    With `device_data` the batch is a plan, from which the devices make the batch.
 
     Even a single step is a `lax.scan`. A plain jitted step can differ from a scanned
     one in the last bits, whereas scans of any length agree to the byte
     (docs/papers.md, "JAX, Flax and Optax").
     """
 
-    def steps(
-        state: GanState, batch: Batch, key: Key, *arrays: PyTree
-    ) -> tuple[GanState, Metrics]:
-        def step(state: GanState, batch: Batch) -> tuple[GanState, Metrics]:
-            if device_data is not None:
-                # The barrier keeps the gathering out of the step's kernels, which so
-                # are those for a batch from the host.
-                batch = lax.optimization_barrier(device_data.gather(arrays[0], batch))
-            return gan.train_step(state, batch, key)
+    def steps(state: GanState, batch: Batch, key: Key) -> tuple[GanState, Metrics]:
+        return lax.scan(lambda s, b: gan.train_step(s, b, key), state, batch)
 
-        return lax.scan(step, state, batch)
-
-    # Without data there is no such argument: pmap miscounts `in_axes` at an empty one
-    # (jax 0.10.2). It is no constant, because constants are compiled into the program.
-    arrays = (replicate(device_data.arrays, used_devices),) if device_data else ()
+    gather = device_data and compile_gather(device_data, used_devices)
     if len(used_devices) == 1:
         compiled = jax.jit(steps, donate_argnums=0)
-        if device_data is None:
+        if gather is None:
             return compiled
-        return lambda state, batch, key: compiled(state, batch, key, *arrays)
+        return lambda state, plan, key: compiled(state, gather(plan), key)
     mapped = jax.pmap(
         steps,
         axis_name=AXIS,
-        in_axes=(None, 0, None, *(None for _ in arrays)),
+        in_axes=(None, 0, None),
         out_axes=None,
         devices=used_devices,
         donate_argnums=0,
     )
     count = len(local_devices(used_devices))
-    return lambda state, batch, key: mapped(
-        state, split_batch(batch, count), key, *arrays
-    )
+    place = gather or (lambda batch: split_batch(batch, count))
+    return lambda state, batch, key: mapped(state, place(batch), key)
+
+
+def compile_gather(
+    device_data: DeviceData, used_devices: list[jax.Device]
+) -> Callable[[Batch], Batch]:
+    """Copy the examples to each device, and return the function from plan to batch.
+
+    It is a program of its own. As a part of the steps' program, it changed the last
+    bits of what these compute, even behind an optimization barrier (measured on a CPU,
+    for a generator with BatchNorm).
+    """
+    arrays, gather = replicate(device_data.arrays, used_devices), device_data.gather
+    if len(used_devices) == 1:
+        compiled = jax.jit(gather)
+        return lambda plan: compiled(arrays, plan)
+    mapped = jax.pmap(gather, AXIS, in_axes=(None, 0), devices=used_devices)
+    count = len(local_devices(used_devices))
+    return lambda plan: mapped(arrays, split_batch(plan, count))
 
 
 def split_batch(batch: Batch, count: int) -> Batch:
