@@ -162,7 +162,7 @@ def test_compiled_steps_make_their_batches(pair, count):
 def test_training_gives_the_same_bytes(
     name, count, pair, monkeypatch, plain_convolutions
 ):
-    """WGAN-GP with classes, and CycleGAN, in float32."""
+    """WGAN-GP with classes, and CycleGAN, in float32; the device takes single steps."""
     use_tiny_networks(monkeypatch)
     if name == "cyclegan":
         config, plan = small("cyclegan"), PairPlan(3, 2, 8, seed=0)
@@ -180,5 +180,4 @@ def test_training_gives_the_same_bytes(
     run = partial(train, gan, first_state(config), used)
     expected = run(batches(plan, WHOLE))
     assert int(expected[0].step) == 6
-    for calls in (WHOLE, SINGLE):
-        assert_same_bytes(run(plans(plan, calls), kept), expected)
+    assert_same_bytes(run(plans(plan, SINGLE), kept), expected)
