@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxgan import data, keys
 from jaxgan.errors import UserError
-from jaxgan.experiment import Experiment, preflight
+from jaxgan.experiment import Experiment, memory, preflight
 from jaxgan.experiment.diagnosis import likely_reason
 from jaxgan.experiment.feed import Feed
 from jaxgan.files import storage
@@ -72,7 +72,7 @@ def train(
                 experiment.accumulate_steps,
             )
             preflight.check_run(experiment, used)
-            examples = experiment.load_data()
+            examples = experiment.load_data(device_bytes=memory.own_memory(used))
             feed = experiment.feed(examples, jax.process_index(), link.count)
             preflight.check_run(experiment, used, feed)
             num_steps = experiment.num_steps(feed.plan)
@@ -130,7 +130,7 @@ class Run:
         self.writers = writers
         self.link = link
         self.key = jax.random.key(experiment.seed)
-        self.train_steps = devices.compile_steps(gan, used)
+        self.train_steps = devices.compile_steps(gan, used, feed.device_data)
         self.sample = jax.jit(gan.sample)
         self.evaluate = jax.jit(gan.evaluate)
         # Means since the last line, seconds of the whole run; checkpoints hold both.

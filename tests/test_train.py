@@ -85,12 +85,15 @@ def test_files_and_metrics_of_a_run(each):
 
 
 def test_killed_twice_and_resumed_ends_with_the_same_bytes(each, tmp_path):
+    """The examples are kept in memory at first, and then on the device."""
     config = config_of(each)
-    for step in (20, 40):
-        kill_at(step, tmp_path / "run", config)
-    done = run("main", config, f"--workdir={tmp_path / 'run'}")
+    kill_at(20, tmp_path / "run", config)
+    on_device = config, "--config.data.cache=device"
+    kill_at(40, tmp_path / "run", *on_device)
+    done = run("main", *on_device, f"--workdir={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
     assert "training from step" in done.stdout
+    assert "data: the training examples are kept on the device" in done.stdout
     assert_same_run(each, tmp_path / "run")
 
 

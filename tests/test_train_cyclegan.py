@@ -63,10 +63,11 @@ def test_a_cyclegans_score_is_that_of_its_last_line(undisturbed, capsys):
 
 def test_killed_and_resumed_ends_with_the_same_bytes(undisturbed, tmp_path):
     config = config_of(undisturbed)
-    kill_at(30, tmp_path / "run", config)
+    kill_at(30, tmp_path / "run", config, "--config.data.cache=device")
     done = run("main", config, f"--workdir={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
     assert "training from step" in done.stdout
+    assert "on the device" not in done.stdout
     assert_same_run(undisturbed, tmp_path / "run")
     arrays = final_bytes(tmp_path / "run", LAST)
     for domain in ("a", "b"):  # the pools are among them, and full

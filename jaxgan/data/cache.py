@@ -93,8 +93,8 @@ def decode_into_cache(
       source: uint8 images [*shapes[i]].
       shapes: (h, w, c) of each image.
       cache: 'memory'; 'disk', which uses the file of an earlier run if there is one; or
-        'auto', which means 'memory' if that takes at most `memory_limit()` bytes, and
-        else 'disk'.
+        'auto' or 'device', which mean 'memory' if that takes at most `memory_limit()`
+        bytes, and else 'disk'.
       name: names the source in the progress bar.
       facts: everything that the decoded images depend on; the file is named after a
         digest of the text of these facts.
@@ -104,7 +104,7 @@ def decode_into_cache(
       OSError: the folder cannot be written, or the disk is full.
     """
     total = sum(map(math.prod, shapes))
-    if cache == "memory" or (cache == "auto" and total <= memory_limit()):
+    if cache == "memory" or (cache != "disk" and total <= memory_limit()):
         return decode_into_memory(source, shapes, name)
     return decode_onto_disk(source, shapes, name, facts)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from jaxgan.data import memory, transforms
+from jaxgan.data.cache import memory_limit
 from jaxgan.data.formats import embedded, folder, idx, npz, tfds
 from jaxgan.data.sources import (
     ArraySource,
@@ -20,7 +21,7 @@ from jaxgan.files import buckets
 
 T = TypeVar("T")
 
-CACHES = ("auto", "memory", "none")
+CACHES = ("auto", "memory", "device", "none")
 
 # With cache 'auto', a set of up to this many decoded bytes is kept in memory. MNIST and
 # CIFAR-10 are kept; a million images of 64x64 are streamed.
@@ -48,6 +49,7 @@ def load(
     channels: int = 0,
     labels: bool = False,
     cache: str = "auto",
+    device_bytes: int = 0,
 ) -> Dataset:
     """Load a data set: a training and a held-out part.
 
@@ -66,15 +68,20 @@ def load(
       labels: whether to read labels; without them every label is 0.
       cache: for 'folder' and TFDS: 'memory' decodes all images now, 'none' decodes them
         for each batch, 'auto' decodes them now if that takes at most MEMORY_LIMIT
-        bytes. The other sets are always in memory. The batches are the same to the
+        bytes. The other sets are always in memory. For any set, 'device' decodes all
+        images now, and keeps the training examples on each device; 'auto' does so on a
+        GPU or TPU if they take at most `memory.DEVICE_SHARE` of its memory, and all
+        images at most `cache.memory_limit()` bytes. The batches are the same to the
         byte.
+      device_bytes: the memory of each device that trains; 0 if it is the machine's, or
+        if nothing is trained.
 
     Returns:
       Dataset: uint8 images [h, w, c] or float32 points [2].
 
     Raises:
       UserError: unknown name, missing or damaged files, images of the wrong kind,
-        missing packages, a bucket that cannot be reached.
+        missing packages, a bucket that cannot be reached, too little memory.
     """
     if cache not in CACHES:
         raise unknown("data.cache", cache, CACHES)
@@ -85,12 +92,18 @@ def load(
     if heldout is None:
         train, heldout = split_off_heldout(train, dir or name)
     found = train, heldout
+    example_bytes = math.prod(shape) * dtype.itemsize
+    on_device = memory.kept_on_device(
+        cache, len(train) * example_bytes, len(train), device_bytes
+    )
     if not isinstance(train, ArraySource):
-        size = (len(train) + len(heldout)) * math.prod(shape)
-        if cache == "memory" or (cache == "auto" and size <= MEMORY_LIMIT):
-            train = read_into_memory(train, shape, dir or name)
-            heldout = read_into_memory(heldout, shape, dir or name)
-    return Dataset(train, heldout, shape, num_classes, dtype, notes, found)
+        size = (len(train) + len(heldout)) * example_bytes
+        limit = max(MEMORY_LIMIT, memory_limit()) if on_device else MEMORY_LIMIT
+        if cache in ("memory", "device") or (cache == "auto" and size <= limit):
+            train = read_into_memory(train, shape, dir or name, cache)
+            heldout = read_into_memory(heldout, shape, dir or name, cache)
+    on_device = on_device and isinstance(train, ArraySource)
+    return Dataset(train, heldout, shape, num_classes, dtype, notes, found, on_device)
 
 
 def find_format(name: str, formats: Mapping[str, T]) -> T:

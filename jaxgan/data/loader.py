@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -69,6 +69,25 @@ def batches(
     yield from _stream_batches(read_batch, plan, calls)
 
 
+def index_batches(
+    plan: Plan,
+    calls: Iterable[range],
+    *,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Iterator[Batch]:
+    """Yield what a device needs to make the batches of `batches` from the whole set.
+
+    The arguments are those of `batches`.
+
+    Yields:
+      {'index': int32 [k, n, b]}, the indices of the examples.
+    """
+    rows = _process_rows(plan.batch_size, process_index, process_count)
+    for call in _check_calls(plan, calls):
+        yield {"index": np.stack([plan.examples(step)[:, rows] for step in call])}
+
+
 def pair_batches(
     pair: Pair,
     plan: PairPlan,
@@ -119,6 +138,48 @@ def pair_batches(
             yield _stack([_stack([read_batch(step)]) for step in call])
     else:
         yield from _stream_batches(read_batch, plan, calls)
+
+
+def crop_batches(
+    pair: Pair,
+    plan: PairPlan,
+    calls: Iterable[range],
+    *,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Iterator[Batch]:
+    """Yield what a device needs to make the batches of `pair_batches` from all pixels.
+
+    The arguments are those of `pair_batches`. The images of domain a are in one array
+    [pixels, c], row by row, one image after another; those of b are in another.
+
+    Args:
+      pair: two domains of `PackedImages`.
+
+    Yields:
+      {'a': int32 [k, 1, b, 3], 'b': the same}: the number of a crop's first pixel in
+      the array, the image's width, and 1 to mirror the crop or 0.
+    """
+    rows = _process_rows(plan.batch_size, process_index, process_count)
+    size = pair.shape[0]
+    domains = []
+    for source in (pair.train_a, pair.train_b):
+        heights, widths, _ = np.array(cast(PackedImages, source).shapes, np.int64).T
+        sizes = heights * widths
+        domains.append((heights, widths, np.cumsum(sizes) - sizes))
+    for call in _check_calls(plan, calls):
+        examples = np.stack([plan.examples(step)[rows] for step in call])
+        batch = {}
+        # As in `pair_batches`; in int64, because the draws are as large as int32 goes.
+        for key, domain, first in zip("ab", domains, (0, 4), strict=True):
+            columns = np.moveaxis(examples[..., first : first + 4], -1, 0)
+            index, top, left, flip = columns.astype(np.int64)
+            height, width, start = (each[index] for each in domain)
+            top = transforms.crop_start(top, height, size)
+            left = transforms.crop_start(left, width, size)
+            crops = np.stack([start + top * width + left, width, flip], axis=-1)
+            batch[key] = crops[:, None].astype(np.int32)
+        yield batch
 
 
 def _process_rows(batch_size: int, process_index: int, process_count: int) -> slice:

@@ -1,5 +1,6 @@
 """Pairs of image domains by name: one table of formats, and decoding into the cache."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from jaxgan.data.sources import Chained, Example, Source, read_all
 from jaxgan.errors import UserError, unknown
 from jaxgan.files import buckets
 
-PAIR_CACHES = ("auto", "memory", "disk", "none")
+PAIR_CACHES = ("auto", "memory", "disk", "device", "none")
 
 
 class Pair(NamedTuple):
@@ -33,6 +34,8 @@ class Pair(NamedTuple):
       shape: (h, w, c) of the crops that are trained on, h = w.
       notes: lines about the files, such as those that were left out.
       found: the four parts as they were found, if the others are decoded copies.
+      on_device: whether the images to train on, which are then `PackedImages`, are to
+        be kept on the devices that train.
     """
 
     train_a: Source
@@ -43,6 +46,7 @@ class Pair(NamedTuple):
     shape: tuple[int, int, int]
     notes: tuple[str, ...] = ()
     found: tuple[Source, ...] = ()
+    on_device: bool = False
 
 
 class PairRequest(NamedTuple):
@@ -55,6 +59,7 @@ class PairRequest(NamedTuple):
     image_size: int
     channels: int
     cache: str
+    device_bytes: int
 
 
 def load_pair(
@@ -66,6 +71,7 @@ def load_pair(
     image_size: int,
     channels: int = 0,
     cache: str = "auto",
+    device_bytes: int = 0,
 ) -> Pair:
     """Load two domains of images.
 
@@ -87,18 +93,35 @@ def load_pair(
       cache: where the decoded and resized images are kept. 'memory'; 'disk', a file in
         `cache.cache_folder()` that later runs use again; 'none' decodes them for each
         batch; 'auto' means 'memory' up to `cache.memory_limit()` bytes, and else
-        'disk'. The batches are the same to the byte.
+        'disk'. 'device' keeps the images to train on also on each device; so does
+        'auto' on a GPU or TPU if they take at most `memory.DEVICE_SHARE` of its memory.
+        The batches are the same to the byte.
+      device_bytes: the memory of each device that trains; 0 if it is the machine's, or
+        if nothing is trained.
 
     Raises:
       UserError: unknown name, missing folders, damaged or small images, sizes that do
-        not fit, missing packages, a bucket that cannot be reached.
+        not fit, missing packages, a bucket that cannot be reached, too little memory.
     """
     if cache not in PAIR_CACHES:
         raise unknown("data.cache", cache, PAIR_CACHES)
     load_format = find_format(name, PAIR_FORMATS)
-    request = PairRequest(name, dir, dir_b, resize, image_size, channels, cache)
+    request = PairRequest(
+        name, dir, dir_b, resize, image_size, channels, cache, device_bytes
+    )
     _check(request)
     return load_format(request)
+
+
+def _kept_on_device(
+    request: PairRequest, shapes_a: Sequence[Shape], shapes_b: Sequence[Shape]
+) -> bool:
+    """Return `memory.kept_on_device` for images of these shapes (h, w, c)."""
+    size_a, size_b = (sum(map(math.prod, shapes)) for shapes in (shapes_a, shapes_b))
+    pixels = max(size_a, size_b) // shapes_a[0][2]
+    return memory.kept_on_device(
+        request.cache, size_a + size_b, pixels, request.device_bytes
+    )
 
 
 def _check(request: PairRequest) -> None:
@@ -122,8 +145,9 @@ def _load_day_night(request: PairRequest) -> Pair:
     size = request.image_size
     parts = day_night.parts(request.resize, size, request.channels)
     train_a, train_b, heldout_a, heldout_b = parts
-    shape = size, size, 3
-    return Pair(train_a, train_b, heldout_a, heldout_b, truth=True, shape=shape)
+    pair = Pair(train_a, train_b, heldout_a, heldout_b, True, (size, size, 3))
+    on_device = _kept_on_device(request, train_a.shapes, train_b.shapes)
+    return pair._replace(on_device=on_device)
 
 
 def _load_folder(request: PairRequest) -> Pair:
@@ -149,19 +173,12 @@ def _from_files(files: Sequence[ImageFileSource], request: PairRequest) -> Pair:
     for part, image_format in zip(files, (train, train, heldout, heldout), strict=True):
         part.image_format = image_format
     parts: Sequence[Source] = files
+    on_device = False
     if cache != "none":
-        parts = _decode_files(files, cache, request.dir or request.name)
-    shape = size, size, channels
+        parts, on_device = _decode_files(files, request)
     train_a, train_b, heldout_a, heldout_b = parts
-    return Pair(
-        train_a,
-        train_b,
-        heldout_a,
-        heldout_b,
-        truth=False,
-        shape=shape,
-        found=tuple(files),
-    )
+    pair = Pair(train_a, train_b, heldout_a, heldout_b, False, (size, size, channels))
+    return pair._replace(found=tuple(files), on_device=on_device)
 
 
 def _find_channels(train: Sequence[ImageFileSource], cache: str) -> int:
@@ -176,13 +193,18 @@ def _find_channels(train: Sequence[ImageFileSource], cache: str) -> int:
 
 
 def _decode_files(
-    files: Sequence[ImageFileSource], cache: str, name: str
-) -> Sequence[Source]:
+    files: Sequence[ImageFileSource], request: PairRequest
+) -> tuple[Sequence[Source], bool]:
+    """Return the decoded parts, and whether the devices keep those of training."""
+    name = request.dir or request.name
+    counts = [len(part) for part in files]
     shapes = _decoded_shapes(files, name)
+    a, b = counts[:2]
+    on_device = _kept_on_device(request, shapes[:a], shapes[a : a + b])
     images = decode_into_cache(
-        Chained(files), shapes, cache, name, facts=_cache_facts(files)
+        Chained(files), shapes, request.cache, name, facts=_cache_facts(files)
     )
-    return images.split_by_counts([len(part) for part in files])
+    return images.split_by_counts(counts), on_device
 
 
 def _cache_facts(files: Sequence[ImageFileSource]) -> Iterator[object]:

@@ -44,6 +44,8 @@ class Dataset(NamedTuple):
       notes: lines about the files, such as those that were left out.
       found: the two parts as they were found, if `train` and `heldout` are decoded
         copies of them.
+      on_device: whether `train`, which is then an `ArraySource`, is to be kept on the
+        devices that train.
     """
 
     train: Source
@@ -53,6 +55,7 @@ class Dataset(NamedTuple):
     dtype: np.dtype
     notes: tuple[str, ...] = ()
     found: tuple[Source, ...] = ()
+    on_device: bool = False
 
 
 class Parts(NamedTuple):
@@ -185,10 +188,15 @@ def _select(source: Source, indices: np.ndarray) -> Source:
     return Subset(source, indices)
 
 
-def read_into_memory(source: Source, shape: tuple[int, ...], name: str) -> ArraySource:
-    """Decode all uint8 images [*shape] of a source into one array; see `read_all`."""
+def read_into_memory(
+    source: Source, shape: tuple[int, ...], name: str, cache: str = "memory"
+) -> ArraySource:
+    """Decode all uint8 images [*shape] of a source into one array; see `read_all`.
+
+    `cache` is the value of data.cache.
+    """
     total = len(source) * math.prod(shape)
-    check_fits(total, "data.cache = memory", "none expected")
+    check_fits(total, f"data.cache = {cache}", "none expected")
     images = np.empty((len(source), *shape), np.uint8)
     labels = np.empty(len(source), np.int32)
 

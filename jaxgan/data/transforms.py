@@ -2,7 +2,7 @@
 
 import math
 import os
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -97,6 +97,22 @@ def _resize(image: Image.Image, name: str, image_format: ImageFormat) -> Image.I
     return image.crop((left, top, left + width, top + height))
 
 
+T = TypeVar("T", int, np.ndarray)
+
+
+def crop_start(draw: T, length: T, size: int) -> T:
+    """Return where a crop of `size` pixels begins in `length` pixels.
+
+    Args:
+      draw: integers in [0, DRAWS), in int64 or Python's.
+      length: at least `size`.
+
+    Returns:
+      integers in [0, length - size].
+    """
+    return draw * (length - size + 1) // DRAWS
+
+
 def crop_and_flip(
     image: np.ndarray, top: int, left: int, flip: int, size: int
 ) -> np.ndarray:
@@ -114,8 +130,8 @@ def crop_and_flip(
       uint8 [size, size, c].
     """
     height, width, channels = image.shape
-    top = top * (height - size + 1) // DRAWS
-    left = left * (width - size + 1) // DRAWS
+    top = crop_start(top, height, size)
+    left = crop_start(left, width, size)
     crop = image[top : top + size, left : left + size]
     if flip:
         # Whole pixels are moved, which takes half the time of moving single bytes.

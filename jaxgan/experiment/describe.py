@@ -15,13 +15,15 @@ def describe(experiment: Experiment) -> str:
         experiment.num_devices, experiment.batch_size, experiment.accumulate_steps
     )
     preflight.check_run(experiment, devices)
-    feed = experiment.feed(experiment.load_data())
+    examples = experiment.load_data(device_bytes=memory.own_memory(devices))
+    feed = experiment.feed(examples)
     preflight.check_run(experiment, devices, feed)
     gan = experiment.gan(feed.shape, feed.num_classes)
     state = jax.eval_shape(gan.init, jax.random.key(0))
     layers = preflight.check_shapes(experiment, feed.shape, feed.num_classes)
-    examples = feed.shape, feed.num_classes, layers
-    needed = memory.describe(memory.estimate(experiment, *examples, devices))
+    parts = memory.estimate(
+        experiment, feed.shape, feed.num_classes, layers, devices, feed.device_data
+    )
     lines = [experiment.config_json]
     for player in ("generator", "critic"):
         params = getattr(state, player).params
@@ -34,7 +36,7 @@ def describe(experiment: Experiment) -> str:
     lines += [f"data: {line}" for line in feed.about]
     lines.append(f"steps: {experiment.num_steps(feed.plan):,}")
     lines.append(f"devices: {', '.join(map(str, devices))}")
-    lines.append(f"memory: {needed}")
+    lines.append(f"memory: {memory.describe(parts)}")
     return "\n".join(lines)
 
 

@@ -102,8 +102,13 @@ class Experiment:
             )
         return steps
 
-    def load_data(self, directory: str | None = None) -> Dataset | Pair:
+    def load_data(
+        self, directory: str | None = None, device_bytes: int = 0
+    ) -> Dataset | Pair:
         """Return the data, from `directory` instead of `data.dir` if it is given.
+
+        `device_bytes` is the memory of each device that trains, for data.cache=auto; 0
+        if it is the machine's, or if nothing is trained.
 
         Raises:
             UserError: the data cannot be used.
@@ -113,7 +118,7 @@ class Experiment:
             values["data.dir"] = directory
         for field in values.keys() & {"data.dir", "data.dir_b"}:
             values[field] = storage.expand_home(values[field], field)
-        return FAMILIES[self.family].load_data(values)
+        return FAMILIES[self.family].load_data(values, device_bytes)
 
     def feed(
         self, data: Dataset | Pair, process_index: int = 0, process_count: int = 1

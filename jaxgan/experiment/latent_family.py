@@ -5,32 +5,34 @@
 
 import functools
 import math
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxgan import data, optim
-from jaxgan.data import Dataset, Plan
+from jaxgan.data import ArraySource, Dataset, Plan
 from jaxgan.data.fingerprint import fingerprint
 from jaxgan.data.formats import embedded
 from jaxgan.data.plan import LONG_CRITIC_STEPS
 from jaxgan.errors import UserError
 from jaxgan.experiment import pictures
-from jaxgan.experiment.feed import Feed, stack_examples
+from jaxgan.experiment.feed import Feed, describe_device_data, stack_examples
 from jaxgan.experiment.values import Values, section
 from jaxgan.gans.players import Players
 from jaxgan.models import latent
-from jaxgan.types import LatentInputs, Optimizer
+from jaxgan.runtime.device_data import DeviceData, gather_examples
+from jaxgan.types import Batch, LatentInputs, Optimizer
 
 # In one picture: a grid of 8 by 8 images, or enough points to show each mode.
 NUM_SAMPLES, NUM_POINTS = 64, 512
 NUM_DIGITS, DIGITS_SIDE = 1797, 8  # scikit-learn's
 
 
-def load_data(values: Values) -> Dataset:
-    """Return the data set that the section `data` names."""
+def load_data(values: Values, device_bytes: int = 0) -> Dataset:
+    """Return the data set that the section `data` names; see `data.load`."""
     return data.load(
         values["data.name"],
         dir=values["data.dir"],
@@ -38,6 +40,7 @@ def load_data(values: Values) -> Dataset:
         channels=values["data.channels"],
         labels=values["gan.conditional"],
         cache=values["data.cache"],
+        device_bytes=device_bytes,
     )
 
 
@@ -62,6 +65,15 @@ def feed(
     num_classes = dataset.num_classes if values["gan.conditional"] else 0
     count = NUM_POINTS if len(dataset.shape) == 1 else NUM_SAMPLES
 
+    device_data = None
+    make_batches: Callable[..., Iterator[Batch]]
+    make_batches = functools.partial(data.batches, dataset.train)
+    if dataset.on_device:
+        source = cast(ArraySource, dataset.train)
+        arrays = {"image": source.images, "label": source.labels}
+        device_data = DeviceData(arrays, gather_examples)
+        make_batches = data.index_batches
+
     def picture(drawn: dict[str, Any]) -> np.ndarray:
         samples = np.asarray(drawn["samples"])
         return pictures.samples(samples, values["data.value_range"], heldout["image"])
@@ -70,10 +82,9 @@ def feed(
         shape=dataset.shape,
         num_classes=dataset.num_classes,
         plan=plan,
-        batches=lambda calls: data.batches(
-            dataset.train,
+        batches=functools.partial(
+            make_batches,
             plan,
-            calls,
             process_index=process_index,
             process_count=process_count,
         ),
@@ -83,8 +94,10 @@ def feed(
         about=[
             f"{len(dataset.train):,} training and {len(dataset.heldout):,} held-out "
             f"examples of shape {dataset.shape}",
+            *describe_device_data(device_data),
             *dataset.notes,
         ],
+        device_data=device_data,
         fingerprint=functools.cache(lambda: fingerprint(dataset)),
     )
 

@@ -7,9 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgan.data.memory import total_memory
+from jaxgan.data.memory import format_bytes, total_memory
 from jaxgan.errors import UserError
 from jaxgan.experiment.experiment import FAMILIES, Experiment
+from jaxgan.runtime.device_data import DeviceData
+from jaxgan.runtime.devices import local_devices
 
 # In place of the number of classes, until the data is read.
 SOME_CLASSES = 2
@@ -28,6 +30,7 @@ FIELDS = {
     "batches": ("data.batch_size", "train.steps_per_call", "gan.n_critic"),
     "layers": ("data.batch_size",),
     "decoded images": ("data.resize", "data.image_size"),
+    "examples on the device": ("data.cache",),
 }
 CURES = {
     "networks and optimizers": "fewer or narrower layers (hidden, width), smaller "
@@ -36,6 +39,7 @@ CURES = {
     "batches": "a smaller batch or train.steps_per_call takes",
     "layers": "a smaller batch or a larger train.accumulate_steps takes",
     "decoded images": "smaller images take",
+    "examples on the device": "data.cache=memory takes",
 }
 
 
@@ -45,6 +49,7 @@ def estimate(
     num_classes: int,
     layers: Mapping[str, Sequence[int]],
     devices: Sequence[jax.Device],
+    device_data: DeviceData | None = None,
 ) -> dict[str, int]:
     """Return the bytes that a run needs at least, by part.
 
@@ -60,6 +65,7 @@ def estimate(
         num_classes: number of classes in the data; 0 without labels.
         layers: as `preflight.check_shapes` returns them.
         devices: those to train on, of all processes.
+        device_data: the examples to keep on each device, if there are any.
     """
     gan, values = experiment.gan(shape, num_classes), experiment.values
     family = FAMILIES[experiment.family]
@@ -74,9 +80,10 @@ def estimate(
         "image pools": pools,
         "batches": share * family.example_bytes(values, shape),
         "layers": micro_batch * elements * element_bytes,
+        "examples on the device": device_data.num_bytes if device_data else 0,
     }
-    local = _local_devices(devices)
-    if _has_own_memory(local[0]):
+    local = local_devices(devices)
+    if own_memory(local):
         return parts
     copies = dict.fromkeys(parts, len(local))
     for part in ("networks and optimizers", "image pools"):
@@ -89,17 +96,16 @@ def check(
     experiment: Experiment, parts: Mapping[str, int], devices: Sequence[jax.Device]
 ) -> None:
     """Raise UserError if what `estimate` returned is more than the memory there is."""
-    device = _local_devices(devices)[0]
     limit, where = total_memory(), "this machine"
-    if _has_own_memory(device):
-        limit, where = device.memory_stats()["bytes_limit"], str(device)
+    if own := own_memory(devices):
+        limit, where = own, str(local_devices(devices)[0])
     needed = sum(parts.values())
     if needed > limit:
         largest = max(parts, key=lambda part: parts[part])
         given = {
             n: experiment.values[n] for n in FIELDS[largest] if n in experiment.values
         }
-        field = max(given, key=lambda name: np.max(given[name], initial=0))
+        field = max(given, key=lambda name: _size(given[name]))
         raise UserError(
             f"{field} = {given[field]}: the run's memory is {describe(parts)}, and "
             f"{where} has {format_bytes(limit)}; {CURES[largest]} less"
@@ -132,21 +138,22 @@ def advice(experiment: Experiment, reason: str) -> str:
     )
 
 
-def format_bytes(count: float) -> str:
-    """Return a number of bytes in words: '512 bytes', '3.1 MiB', '98.3 GiB'."""
-    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
-        if count < 1024:
-            return f"{count:.4g} {unit}"
-        count /= 1024
-    return f"{count:.4g} PiB"
+def own_memory(devices: Sequence[jax.Device]) -> int:
+    """Return the bytes of memory of the smallest of this process's devices.
+
+    It is 0 where they use the machine's memory, as CPU devices do, and where JAX does
+    not tell.
+    """
+    local = local_devices(devices)
+    if any(device.platform == "cpu" for device in local):
+        return 0
+    stats = [device.memory_stats() or {} for device in local]
+    return min(each.get("bytes_limit", 0) for each in stats)
 
 
-def _local_devices(devices: Sequence[jax.Device]) -> list[jax.Device]:
-    return [d for d in devices if d.process_index == jax.process_index()]
-
-
-def _has_own_memory(device: jax.Device) -> bool:
-    return "bytes_limit" in (device.memory_stats() or {})
+def _size(value: Any) -> float:
+    # The largest of several numbers; a field with a name has no size.
+    return 0 if isinstance(value, str) else np.max(value, initial=0)
 
 
 def _bytes_of(tree: Any) -> int:

@@ -23,7 +23,8 @@ def check_run(
     """Check that the networks fit the examples, and that the run fits the memory.
 
     Called twice: before the data is read, where the shape of its examples follows from
-    the config, and once it is read, which does the rest.
+    the config, and once it is read, which does the rest: also where examples are to be
+    kept on the devices, as their size is known then.
 
     Args:
         experiment: what to check.
@@ -35,12 +36,13 @@ def check_run(
             than there is.
     """
     known = FAMILIES[experiment.family].known_shape(experiment.values)
-    if (known is None) == (feed is None):
+    device_data = feed.device_data if feed else None
+    if (known is None) == (feed is None) and not device_data:
         return
     shape = feed.shape if feed else known
     classes = feed.num_classes if feed else memory.SOME_CLASSES
     layers = check_shapes(experiment, shape, classes)
-    parts = memory.estimate(experiment, shape, classes, layers, devices)
+    parts = memory.estimate(experiment, shape, classes, layers, devices, device_data)
     memory.check(experiment, parts, devices)
 
 

@@ -5,7 +5,7 @@
 
 import functools
 import math
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +13,15 @@ import numpy as np
 
 from jaxgan import data, optim
 from jaxgan.data import Pair, PairPlan
+from jaxgan.data.cache import PackedImages
 from jaxgan.data.fingerprint import fingerprint
 from jaxgan.errors import UserError
 from jaxgan.experiment import pictures
-from jaxgan.experiment.feed import Feed, stack_examples
+from jaxgan.experiment.feed import Feed, describe_device_data, stack_examples
 from jaxgan.experiment.values import Values, section
 from jaxgan.gans.domains import Domains
 from jaxgan.models import translation
+from jaxgan.runtime.device_data import DeviceData, gather_crops
 from jaxgan.types import DomainImages, Optimizer
 
 NUM_TRANSLATIONS = 6  # images of each domain in a picture
@@ -27,8 +29,8 @@ DEEPEST_UNET = 256
 NUM_TILES = 70  # of day_night
 
 
-def load_data(values: Values) -> Pair:
-    """Return the two domains that the section `data` names."""
+def load_data(values: Values, device_bytes: int = 0) -> Pair:
+    """Return the two domains that the section `data` names; see `data.load_pair`."""
     return data.load_pair(
         values["data.name"],
         dir=values["data.dir"],
@@ -37,6 +39,7 @@ def load_data(values: Values) -> Pair:
         image_size=values["data.image_size"],
         channels=values["data.channels"],
         cache=values["data.cache"],
+        device_bytes=device_bytes,
     )
 
 
@@ -57,14 +60,19 @@ def feed(values: Values, pair: Pair, process_index: int, process_count: int) -> 
     fixed = heldout_images(pair, NUM_TRANSLATIONS)
     sizes = [len(pair.train_a), len(pair.train_b)]
     sizes += [len(pair.heldout_a), len(pair.heldout_b)]
+    device_data, make_batches = None, data.pair_batches
+    if pair.on_device:
+        arrays = {"a": pixels_of(pair.train_a), "b": pixels_of(pair.train_b)}
+        gather = functools.partial(gather_crops, size=pair.shape[0])
+        device_data, make_batches = DeviceData(arrays, gather), data.crop_batches
     return Feed(
         shape=pair.shape,
         num_classes=0,
         plan=plan,
-        batches=lambda calls: data.pair_batches(
+        batches=functools.partial(
+            make_batches,
             pair,
             plan,
-            calls,
             process_index=process_index,
             process_count=process_count,
         ),
@@ -74,10 +82,18 @@ def feed(values: Values, pair: Pair, process_index: int, process_count: int) -> 
         about=[
             "{:,} and {:,} training, {:,} and {:,} held-out images of domains a and b, "
             "of shape {}".format(*sizes, pair.shape),
+            *describe_device_data(device_data),
             *pair.notes,
         ],
+        device_data=device_data,
         fingerprint=functools.cache(lambda: fingerprint(pair)),
     )
+
+
+def pixels_of(source: data.Source) -> np.ndarray:
+    """Return the pixels of all images of a decoded source, uint8 [pixels, c]."""
+    packed = cast(PackedImages, source)
+    return packed.pixels.reshape(-1, packed.shapes[0][2])
 
 
 def heldout_images(pair: Pair, count: int) -> DomainImages:

@@ -9,7 +9,7 @@ is replicated: every device has a copy of the whole state, and all copies are eq
 * `copy_to_host` gives a copy in numpy arrays, for checkpoints.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -17,8 +17,9 @@ import numpy as np
 from jax import lax
 
 from jaxgan.errors import UserError
+from jaxgan.runtime.device_data import DeviceData
 from jaxgan.runtime.processes import Link
-from jaxgan.types import Batch, Gan, GanState, Key, Metrics
+from jaxgan.types import Batch, Gan, GanState, Key, Metrics, PyTree
 
 AXIS = "device"
 StepFunction = Callable[[GanState, Batch, Key], tuple[GanState, Metrics]]
@@ -120,7 +121,7 @@ def choose_devices(
     return [d for devices in by_process.values() for d in devices[: chosen // count]]
 
 
-def local_devices(used_devices: list[jax.Device]) -> list[jax.Device]:
+def local_devices(used_devices: Sequence[jax.Device]) -> list[jax.Device]:
     """Return those of the devices that belong to this process."""
     return [d for d in used_devices if d.process_index == jax.process_index()]
 
@@ -153,13 +154,17 @@ def axis_name(used_devices: list[jax.Device]) -> str | None:
     return AXIS if len(used_devices) > 1 else None
 
 
-def compile_steps(gan: Gan, used_devices: list[jax.Device]) -> StepFunction:
+def compile_steps(
+    gan: Gan, used_devices: list[jax.Device], device_data: DeviceData | None = None
+) -> StepFunction:
     """Return the function that takes all steps of one call.
 
     It is `steps(state, batch, key) -> (state, metrics)`. Each leaf of the batch is
     [steps, n_critic, b, ...], where b is this process's share of the batch. Each
     metric is [steps, ...]. The state is whole on every process, and it is donated:
     its old arrays cannot be used again.
+
+    With `device_data` the batch is a plan, from which the devices make the batch.
 
     Even a single step is a `lax.scan`. A plain jitted step can differ from a scanned
     one in the last bits, whereas scans of any length agree to the byte
@@ -169,8 +174,12 @@ def compile_steps(gan: Gan, used_devices: list[jax.Device]) -> StepFunction:
     def steps(state: GanState, batch: Batch, key: Key) -> tuple[GanState, Metrics]:
         return lax.scan(lambda s, b: gan.train_step(s, b, key), state, batch)
 
+    gather = device_data and compile_gather(device_data, used_devices)
     if len(used_devices) == 1:
-        return jax.jit(steps, donate_argnums=0)
+        compiled = jax.jit(steps, donate_argnums=0)
+        if gather is None:
+            return compiled
+        return lambda state, plan, key: compiled(state, gather(plan), key)
     mapped = jax.pmap(
         steps,
         axis_name=AXIS,
@@ -180,7 +189,26 @@ def compile_steps(gan: Gan, used_devices: list[jax.Device]) -> StepFunction:
         donate_argnums=0,
     )
     count = len(local_devices(used_devices))
-    return lambda state, batch, key: mapped(state, split_batch(batch, count), key)
+    place = gather or (lambda batch: split_batch(batch, count))
+    return lambda state, batch, key: mapped(state, place(batch), key)
+
+
+def compile_gather(
+    device_data: DeviceData, used_devices: list[jax.Device]
+) -> Callable[[Batch], Batch]:
+    """Copy the examples to each device, and return the function from plan to batch.
+
+    It is a program of its own. As a part of the steps' program, it changed the last
+    bits of what these compute, even behind an optimization barrier (measured on a CPU,
+    for a generator with BatchNorm).
+    """
+    arrays, gather = replicate(device_data.arrays, used_devices), device_data.gather
+    if len(used_devices) == 1:
+        compiled = jax.jit(gather)
+        return lambda plan: compiled(arrays, plan)
+    mapped = jax.pmap(gather, AXIS, in_axes=(None, 0), devices=used_devices)
+    count = len(local_devices(used_devices))
+    return lambda plan: mapped(arrays, split_batch(plan, count))
 
 
 def split_batch(batch: Batch, count: int) -> Batch:
@@ -202,11 +230,12 @@ def split_batch(batch: Batch, count: int) -> Batch:
     return {name: split(leaf) for name, leaf in batch.items()}
 
 
-def replicate(state: GanState, used_devices: list[jax.Device]) -> GanState:
+def replicate(state: PyTree, used_devices: list[jax.Device]) -> PyTree:
     """Return the state, copied to each of the devices that belong to this process.
 
     If this were left to pmap, the step would compile twice: the states that it
-    returns are placed in another way than the first one.
+    returns are placed in another way than the first one. Other arrays, such as a data
+    set, are placed likewise.
     """
     if len(used_devices) == 1:
         return jax.device_put(state, used_devices[0])

@@ -124,7 +124,14 @@ def check_same_data(feed: Feed, name: str, link: Link) -> None:
     if link.count == 1:
         return
     mine = feed.fingerprint()
+    on_device = link.exchange(feed.device_data is not None)
     with link.share_errors():
+        if len(set(on_device)) > 1:
+            # Their programs would differ, and wait for one another for ever.
+            raise UserError(
+                "data.cache = auto: only some processes can keep the examples on their "
+                "devices; must be device, memory or none"
+            )
         if mine != link.exchange(mine)[0]:
             raise UserError(
                 f"data.dir = {name}: other examples than those of process 0"

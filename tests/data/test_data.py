@@ -16,6 +16,7 @@ from PIL import Image
 
 from jaxgan import data
 from jaxgan.data import Plan, datasets, transforms
+from jaxgan.data import memory as data_memory
 from jaxgan.data.formats import embedded, idx
 from jaxgan.data.image_formats import ImageFormat, choose_format
 from jaxgan.errors import UserError
@@ -470,7 +471,7 @@ def test_unknown_names():
     with pytest.raises(UserError, match=r"data.name = digit: unknown.*nearest: digits"):
         data.load("digit")
     with pytest.raises(
-        UserError, match=r"data.cache = ram: unknown; valid: auto, memory"
+        UserError, match=r"data.cache = ram: unknown; valid: auto, device, memory"
     ):
         data.load("digits", cache="ram")
 
@@ -530,6 +531,59 @@ def test_cache_auto_goes_by_the_size(images_folder, monkeypatch):
     monkeypatch.setattr(datasets, "MEMORY_LIMIT", 40 * 6 * 7 * 3 - 1)
     loaded = data.load("folder", dir=images_folder)
     assert not isinstance(loaded.train, data.ArraySource)
+
+
+def test_examples_on_the_device_are_decoded(images_folder, monkeypatch):
+    """'auto' keeps them there if they take a tenth of a device's own memory."""
+    size = 36 * 6 * 7 * 3  # 4 of the 40 images are held out
+
+    def load(**options):
+        loaded = data.load("folder", dir=images_folder, **options)
+        assert isinstance(loaded.train, data.ArraySource) or not loaded.on_device
+        return loaded
+
+    assert load(cache="device").on_device
+    assert not load().on_device  # the memory is the machine's
+    assert load(device_bytes=10 * size).on_device
+    assert not load(device_bytes=10 * size - 1).on_device
+    assert not load(cache="memory", device_bytes=10 * size).on_device
+    assert not load(cache="none", device_bytes=10 * size).on_device
+    # Larger sets than 'auto' decodes for a CPU are decoded for a device, within the
+    # machine's memory.
+    monkeypatch.setattr(datasets, "MEMORY_LIMIT", size)
+    assert load(device_bytes=10 * size).on_device
+    monkeypatch.setattr(datasets, "memory_limit", lambda: size)
+    streamed = load(device_bytes=10 * size)
+    assert not streamed.on_device
+    assert not isinstance(streamed.train, data.ArraySource)
+    assert data.load("digits", cache="device").on_device
+    assert data.load("swissroll", device_bytes=10**7).on_device  # 100,000 points
+    assert not data.load("swissroll", device_bytes=10**7 // 2).on_device
+
+
+def test_examples_that_do_not_fit_the_device(images_folder, monkeypatch):
+    """They are refused before any is decoded."""
+    monkeypatch.setattr(datasets, "read_into_memory", None)
+    with pytest.raises(UserError) as error:
+        data.load("folder", dir=images_folder, cache="device", device_bytes=4000)
+    assert str(error.value) == (
+        "data.cache = device: the training examples take 4.43 KiB, the device has "
+        "3.906 KiB of memory; memory or none expected"
+    )
+    monkeypatch.setattr(data_memory, "total_memory", lambda: 4000)
+    with pytest.raises(UserError, match=r"^data.cache = device: .* machine has 3\.906"):
+        data.load("folder", dir=images_folder, cache="device")
+
+
+def test_a_device_counts_pixels_in_int32():
+    def kept(cache, pixels):
+        return data_memory.kept_on_device(cache, 2**31, pixels, 2**40)
+
+    assert kept("device", 2**31)
+    assert kept("auto", 2**31)
+    assert not kept("auto", 2**31 + 1)
+    with pytest.raises(UserError, match="one domain has 2,147,483,649 pixels"):
+        kept("device", 2**31 + 1)
 
 
 @pytest.mark.parametrize("process", [0, 1])

@@ -43,11 +43,11 @@ def of_pair(folder, cache):
 
 def test_where_decoded_images_are_kept_does_not_matter(folder, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-    caches = ("auto", "memory", "disk", "none")
+    caches = ("auto", "memory", "disk", "device", "none")
     one, *others = (of_pair(folder / "pair", cache) for cache in caches)
-    assert others == [one] * 3
+    assert others == [one] * 4
     one, *others = (of_set(folder / "set", c) for c in caches if c != "disk")
-    assert others == [one] * 2
+    assert others == [one] * 3
 
 
 KINDS = [

@@ -15,7 +15,7 @@ from helpers.sources import Recorder
 from PIL import Image
 
 from jaxgan import data
-from jaxgan.data import PairPlan, cache, transforms
+from jaxgan.data import PairPlan, cache, pairs, transforms
 from jaxgan.data.formats import day_night
 from jaxgan.data.plan import DRAWS
 from jaxgan.errors import UserError
@@ -248,7 +248,7 @@ def test_arguments_that_do_not_fit(domains):
     assert "valid: day_night, folder, tfds:cycle_gan/NAME; nearest: folder" in message
     message = error(cache="disc")
     assert message.startswith("data.cache = disc: unknown")
-    assert "auto, disk, memory, none; nearest: disk" in message
+    assert "auto, device, disk, memory, none; nearest: disk" in message
     assert error(image_size=0).startswith("data.image_size = 0: 1 or more")
     message = error(resize=7)
     assert message.startswith("data.resize = 7: ")
@@ -438,6 +438,33 @@ def test_auto_goes_by_the_share_of_memory(domains, cache_folder, monkeypatch):
     monkeypatch.setattr(cache, "memory_limit", lambda: total - 1)
     load(domains)
     assert len(list(cache_folder.iterdir())) == 1
+
+
+@pytest.mark.parametrize("resize", [0, 9])
+def test_images_on_the_device_are_decoded(domains, monkeypatch, resize):
+    """Where to is chosen as for 'auto': the file of an earlier run is used again."""
+    pair = load(domains, resize=resize)
+    size = pair.train_a.pixels.nbytes + pair.train_b.pixels.nbytes
+    for options, expected in (
+        ({"cache": "device"}, True),
+        ({}, False),
+        ({"device_bytes": 10 * size}, True),
+        ({"device_bytes": 10 * size - 1}, False),
+        ({"device_bytes": 10 * size, "cache": "disk"}, False),
+        ({"device_bytes": 10 * size, "cache": "none"}, False),
+    ):
+        pair = load(domains, resize=resize, **options)
+        assert pair.on_device is expected
+        decoded = isinstance(pair.train_a, cache.PackedImages)
+        assert decoded is (options.get("cache") != "none")
+    assert day_night_pair(cache="device").on_device
+    with monkeypatch.context() as patch:
+        patch.setattr(pairs, "decode_into_cache", None)
+        with pytest.raises(UserError, match=r"^data.cache = device: the training"):
+            load(domains, resize=resize, cache="device", device_bytes=size - 1)
+    monkeypatch.setattr(cache, "memory_limit", lambda: 0)
+    pixels = load(domains, resize=resize, cache="device").train_a.pixels
+    assert isinstance(pixels, np.memmap)
 
 
 def test_the_cache_is_below_the_home_folder(monkeypatch):

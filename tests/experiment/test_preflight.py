@@ -140,6 +140,7 @@ def test_the_estimate_is_the_size_of_what_is_made():
         "image pools": 0,
         "batches": 10 * 5 * 64 * 64,  # steps, critic steps, examples, pixels
         "layers": 64 * (64 + 1 + 4 * 256) * 4,
+        "examples on the device": 0,
         "decoded images": 1797 * 64,
     }
     assert memory.describe({"a": 10, "b": 2_000_000, "c": 0}) == (
@@ -150,7 +151,7 @@ def test_the_estimate_is_the_size_of_what_is_made():
 class Accelerator:
     """A device with a memory of its own."""
 
-    process_index = 0
+    process_index, platform = 0, "gpu"
 
     def memory_stats(self):
         return {"bytes_limit": 20 * 10**6}
@@ -165,6 +166,36 @@ def test_an_accelerator_has_its_own_memory():
         preflight.check_run(run, [Accelerator()])
     pools = experiment("wgan_gp")
     preflight.check_run(pools, [Accelerator()])
+
+
+def test_examples_on_the_device_count():
+    run = experiment("wgan_gp", "data.cache=device")
+    feed = run.feed(run.load_data())
+    layers = preflight.check_shapes(run, (8, 8, 1), 0)
+    arguments = run, (8, 8, 1), 0, layers
+    parts = memory.estimate(*arguments, [Accelerator()], feed.device_data)
+    assert parts["examples on the device"] == 1617 * (64 + 4)  # pixels and a label
+    shared = memory.estimate(*arguments, DEVICES[:1] * 3, feed.device_data)
+    assert shared["examples on the device"] == 3 * 1617 * (64 + 4)
+    parts["examples on the device"] = 10**9
+    with pytest.raises(
+        UserError, match=r"^data\.cache = device: .*=memory takes less$"
+    ):
+        memory.check(run, parts, [Accelerator()])
+
+
+def test_the_memory_of_devices_is_the_least():
+    class Small(Accelerator):
+        def memory_stats(self):
+            return {"bytes_limit": 10**6}
+
+    class Silent(Accelerator):
+        def memory_stats(self):
+            return None
+
+    assert memory.own_memory([Accelerator(), Small()]) == 10**6
+    assert memory.own_memory([Accelerator(), Silent()]) == 0
+    assert memory.own_memory(DEVICES) == 0
 
 
 def test_advice_after_running_out_of_memory():

@@ -346,12 +346,28 @@ def test_other_data(address):
     errors = in_threads(
         *(
             lambda link=link: startup.check_same_data(
-                SimpleNamespace(fingerprint=lambda: str(link.index)), "digits", link
+                SimpleNamespace(fingerprint=lambda: str(link.index), device_data=None),
+                "digits",
+                link,
             )
             for link in connected(address)
         )
     )
     assert_all_say(errors, "process 1", "data.dir = digits: other examples")
+
+
+def test_data_that_only_some_processes_keep_on_their_devices(address):
+    feeds = [
+        SimpleNamespace(fingerprint=lambda: "x", device_data=kept)
+        for kept in (None, "arrays")
+    ]
+    errors = in_threads(
+        *(
+            lambda link=link: startup.check_same_data(feeds[link.index], "x", link)
+            for link in connected(address)
+        )
+    )
+    assert_all_say(errors, "data.cache = auto: only some processes")
 
 
 def test_data_that_has_changed_since_the_checkpoint(address, tmp_path, monkeypatch):
