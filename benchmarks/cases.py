@@ -173,10 +173,9 @@ def jaxgan_side(config: Any, images: np.ndarray) -> Side:
     used = jax.devices()[:1]
     examples = make_data(config, images)
     # `data.cache=auto` keeps examples on a device that has memory of its own.
-    if used[0].platform != "cpu" and "on_device" in examples._fields:
+    if used[0].platform != "cpu":
         examples = examples._replace(on_device=True)
     feed = experiment.feed(examples)
-    on_device = getattr(feed, "device_data", None)
     gan = experiment.gan(
         feed.shape,
         feed.num_classes,
@@ -184,7 +183,7 @@ def jaxgan_side(config: Any, images: np.ndarray) -> Side:
         epoch_examples=feed.plan.num_examples,
     )
     key = jax.random.key(experiment.seed)
-    steps = devices.compile_steps(gan, used, *([on_device] if on_device else []))
+    steps = devices.compile_steps(gan, used, feed.device_data)
     state = devices.replicate(jax.jit(gan.init)(key), used)
     calls = data.calls(feed.plan, experiment.steps_per_call, 0, 10**9)
     batches = iter(feed.batches(calls))
