@@ -97,6 +97,7 @@ BASE: dict[str, dict] = {
         "precision": "float32",  # or tf32, bfloat16; a penalty uses at least float32
         "steps_per_call": 1,
         "accumulate_steps": 1,  # micro-batches in a batch, to save memory
+        "remat": False,  # compute layers again, to save memory
         "deterministic": False,  # for a GPU; CPU and TPU are always deterministic
         "init_from": "",  # workdir, file or folder of weights to start from
     },

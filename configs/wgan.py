@@ -82,6 +82,7 @@ BASE = {
         "precision": "float32",  # or tf32, bfloat16
         "steps_per_call": 10,
         "accumulate_steps": 1,  # micro-batches in a batch, to save memory
+        "remat": False,  # compute layers again, to save memory
         "deterministic": False,  # for a GPU; CPU and TPU are always deterministic
         "init_from": "",  # workdir of a run to take the networks from
     },

@@ -169,6 +169,7 @@ def networks(
         num_classes=options["num_classes"],
         value_range=values["data.value_range"],
         axis_name=axis_name,
+        remat=values["train.remat"],
     )
 
 

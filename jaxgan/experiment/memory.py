@@ -37,7 +37,8 @@ CURES = {
     "images or a smaller gan.latent_size take",
     "image pools": "a smaller pool or smaller images take",
     "batches": "a smaller batch or train.steps_per_call takes",
-    "layers": "a smaller batch or a larger train.accumulate_steps takes",
+    "layers": "a smaller batch, a larger train.accumulate_steps or train.remat=True "
+    "takes",
     "decoded images": "smaller images take",
     "examples on the device": "data.cache=memory takes",
 }
@@ -56,8 +57,9 @@ def estimate(
     They are counted for one GPU or TPU, or else for the machine, whose memory the CPU
     devices of this process share; it also holds the decoded images, and at a checkpoint
     a copy of the state. Of the layers, the output of each convolution and linear layer
-    of one generator and one critic is counted: the generator's gradient needs them all.
-    What else gradients need is known only once the step is compiled.
+    of one generator and one critic is counted: the generator's gradient needs them all,
+    with `train.remat` one network's after the other's. What else gradients need is
+    known only once the step is compiled.
 
     Args:
         experiment: the run.
@@ -73,7 +75,8 @@ def estimate(
     pools = _bytes_of(state.memory.get("pool", ()))
     share = -(-experiment.batch_size // len(devices))
     micro_batch = -(-share // experiment.accumulate_steps)
-    elements = sum(made for player in layers.values() for made in player)
+    of_players = [sum(made) for made in layers.values()]
+    elements = max(of_players) if values["train.remat"] else sum(of_players)
     element_bytes = 2 if experiment.precision == "bfloat16" else 4
     parts = {
         "networks and optimizers": _bytes_of(state) - pools,
@@ -133,8 +136,8 @@ def advice(experiment: Experiment, reason: str) -> str:
     return (
         f"out of memory ({reason}){least}; a smaller data.batch_size = "
         f"{experiment.batch_size}, data.image_size = {values['data.image_size']} or "
-        f"network, or a larger train.accumulate_steps = {experiment.accumulate_steps}, "
-        "takes less; what was saved before is kept"
+        f"network, a larger train.accumulate_steps = {experiment.accumulate_steps}, or "
+        "train.remat=True takes less; what was saved before is kept"
     )
 
 

@@ -195,9 +195,7 @@ FIELDS: tuple[Field, ...] = (
         "data.name", Choice(PAIR_FORMATS, FORMATS, LATENT), "pair of domains",
         "translation",
     ),
-    Field(
-        "data.batch_size", COUNT, "examples in a critic step, over all devices",
-    ),
+    Field("data.batch_size", COUNT, "examples in a critic step, over all devices"),
     Field(
         "data.value_range", Choice(pixels.VALUE_RANGES),
         "range of the pixels as floats", "latent",
@@ -256,6 +254,10 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "train.accumulate_steps", COUNT,
         "micro-batches that a batch is split into, to save memory", default=1,
+    ),
+    Field(
+        "train.remat", TRUE_OR_FALSE, "compute layers again, to save memory",
+        default=False,
     ),
     Field(
         "train.deterministic", TRUE_OR_FALSE,

@@ -168,6 +168,7 @@ def networks(
         (height, width, channels),
         values["generator.dropout"],
         axis_name,
+        values["train.remat"],
     )
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgan import keys, pixels
-from jaxgan.gans.players import without_axis
+from jaxgan.gans.players import forward, without_axis
 from jaxgan.metrics.paired_images import psnr
 from jaxgan.turns import sampling_variables
 from jaxgan.types import (
@@ -36,6 +36,7 @@ class Domains(NamedTuple):
         shape: (h, w, c) of a training image.
         dropout: whether the generators have dropout while training.
         axis_name: the device axis under pmap, None on one device.
+        remat: see `players.forward`.
     """
 
     generator: nn.Module
@@ -43,6 +44,7 @@ class Domains(NamedTuple):
     shape: tuple[int, int, int]
     dropout: bool = False
     axis_name: str | None = None
+    remat: bool = False
 
     def without_axis(self) -> "Domains":
         """Return a copy without the device axis, for use outside pmap."""
@@ -70,15 +72,11 @@ class Domains(NamedTuple):
                 by the running ones.
             dropout_keys: keys [b], one for each example; None for no dropout.
         """
-        outputs, new = self.generator.apply(
-            {part: variables[part][name] for part in ("params", "batch_stats")},
-            inputs,
-            keys=dropout_keys,
-            train=train,
-            mutable=["batch_stats"],
+        own = {part: variables[part][name] for part in ("params", "batch_stats")}
+        outputs, stats = forward(
+            self.generator, self.remat, own, inputs, dropout_keys, train=train
         )
-        stats = variables["batch_stats"] | {name: new.get("batch_stats", {})}
-        return outputs, stats
+        return outputs, variables["batch_stats"] | {name: stats}
 
     def score(
         self, params: PyTree, batch_stats: PyTree, name: str, examples: Array
@@ -91,13 +89,9 @@ class Domains(NamedTuple):
             name: 'a' or 'b'.
             examples: images [b, h, w, c] of that domain, in [-1, 1].
         """
-        scores, new = self.critic.apply(
-            {"params": params[name], "batch_stats": batch_stats[name]},
-            examples,
-            train=True,
-            mutable=["batch_stats"],
-        )
-        return scores, batch_stats | {name: new.get("batch_stats", {})}
+        own = {"params": params[name], "batch_stats": batch_stats[name]}
+        scores, stats = forward(self.critic, self.remat, own, examples, train=True)
+        return scores, batch_stats | {name: stats}
 
     def score_function(
         self, params: PyTree, name: str = "a"

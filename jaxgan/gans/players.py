@@ -1,6 +1,7 @@
 """Two networks and their latents: what WGAN and WGAN-GP share."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -28,6 +29,19 @@ def without_axis(module: Any) -> nn.Module:
     return module.clone(axis_name=None) if hasattr(module, "axis_name") else module
 
 
+def forward(
+    module: nn.Module, remat: bool, variables: PyTree, *inputs: Any, train: bool
+) -> tuple[Any, PyTree]:
+    """Return a network's outputs and its new running statistics.
+
+    With `remat`, a gradient computes the layers of this pass once more, instead of
+    keeping their outputs in memory (`jax.checkpoint`).
+    """
+    run = partial(module.apply, train=train, mutable=["batch_stats"])
+    outputs, new = (jax.checkpoint(run) if remat else run)(variables, *inputs)
+    return outputs, new.get("batch_stats", {})
+
+
 class Players(NamedTuple):
     """The two modules, and how their inputs are drawn.
 
@@ -40,6 +54,7 @@ class Players(NamedTuple):
         num_classes: number of classes; 0 if labels are not used.
         value_range: range of the examples, one of `pixels.VALUE_RANGES`.
         axis_name: the device axis under pmap, None on one device.
+        remat: see `forward`.
     """
 
     generator: nn.Module
@@ -50,6 +65,7 @@ class Players(NamedTuple):
     num_classes: int = 0
     value_range: str = "symmetric"
     axis_name: str | None = None
+    remat: bool = False
 
     def without_axis(self) -> "Players":
         """Return a copy without the device axis, for use outside pmap."""
@@ -96,10 +112,9 @@ class Players(NamedTuple):
             train: whether BatchNorm normalises by the batch's statistics, rather than
                 by the running ones.
         """
-        fakes, new = self.generator.apply(
-            variables, latents, labels, train=train, mutable=["batch_stats"]
+        return forward(
+            self.generator, self.remat, variables, latents, labels, train=train
         )
-        return fakes, new.get("batch_stats", {})
 
     def score(
         self, params: PyTree, batch_stats: PyTree, examples: Array
@@ -108,17 +123,13 @@ class Players(NamedTuple):
 
         BatchNorm normalises the examples [b, *shape] by their own statistics.
         """
-        out, new = self.critic.apply(
-            {"params": params, "batch_stats": batch_stats},
-            examples,
-            train=True,
-            mutable=["batch_stats"],
-        )
+        variables = {"params": params, "batch_stats": batch_stats}
+        out, stats = forward(self.critic, self.remat, variables, examples, train=True)
         scores, logits = out if self.num_classes else (out, None)
         # The losses are means of scores. In bfloat16 a mean loses most of its digits,
         # so it is taken in float32, whatever type the critic computes in.
         scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
-        return scores, logits, new.get("batch_stats", {})
+        return scores, logits, stats
 
     def score_function(self, params: PyTree) -> Callable[[Array], Array]:
         """Return examples [b, *shape] -> scores [b] for a penalty.
@@ -229,11 +240,8 @@ def assemble(
             latents = single.draw_latents(key, jnp.arange(labels.shape[0]))
         variables = sampling_variables(state)
         train = sample_batch_norm == "batch"
-        return {
-            "samples": single.generate(variables, jnp.asarray(latents), labels, train)[
-                0
-            ]
-        }
+        samples, _ = single.generate(variables, jnp.asarray(latents), labels, train)
+        return {"samples": samples}
 
     def evaluate(state: GanState, batch: Batch, key: Key) -> dict[str, Array]:
         """Return heldout/wasserstein [], E D(real) - E D(fake) on held-out examples."""

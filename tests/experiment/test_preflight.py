@@ -143,6 +143,10 @@ def test_the_estimate_is_the_size_of_what_is_made():
         "examples on the device": 0,
         "decoded images": 1797 * 64,
     }
+    # With remat, the layers of the two networks are never needed at the same time.
+    run = experiment("wgan_gp", "gan.ema_decay=0.9,train.remat=True")
+    parts = memory.estimate(run, (8, 8, 1), 0, layers, DEVICES)
+    assert parts["layers"] == 64 * (64 + 2 * 256) * 4
     assert memory.describe({"a": 10, "b": 2_000_000, "c": 0}) == (
         "at least 1.907 MiB (b 1.907 MiB, a 10 bytes)"
     )
