@@ -100,18 +100,13 @@ def alternate(critic_turn: Turn, generator_turn: Turn) -> Turn:
 
     The two loops of WGAN's and WGAN-GP's Algorithm 1. Leaves of the batch are
     [n_critic, b, ...]; the generator's turn gets the last critic turn's [b, ...].
-    Critic turn i has the key `fold_in(fold_in(key, CRITIC), i)`, so no draw is shared
-    between critic turns. Metrics of the critic come back as [n_critic].
+    The critic's turns have the keys `critic_keys`. Metrics of the critic come back as
+    [n_critic].
     """
 
     def take_turns(state: GanState, batch: Batch, key: Key):
-        critic_key = jax.random.fold_in(key, CRITIC)
-
-        def critic_step(state, numbered_batch):
-            number, batch = numbered_batch
-            state, _, metrics = critic_turn(
-                state, batch, jax.random.fold_in(critic_key, number)
-            )
+        def critic_step(state, batch_and_key):
+            state, _, metrics = critic_turn(state, *batch_and_key)
             return state, metrics
 
         # A scan compiles the critic's turn once, where the 100 critic steps of WGAN's
@@ -119,7 +114,7 @@ def alternate(critic_turn: Turn, generator_turn: Turn) -> Turn:
         # over all critic steps of a log line, whose n_critic may change (100, then 5).
         n_critic = jax.tree.leaves(batch)[0].shape[0]
         state, critic_metrics = lax.scan(
-            critic_step, state, (jnp.arange(n_critic), batch)
+            critic_step, state, (batch, critic_keys(key, n_critic))
         )
         # No batch is read for the generator's turn: the papers' losses look at no real
         # data. It uses the size and the indices of this one.
@@ -130,6 +125,15 @@ def alternate(critic_turn: Turn, generator_turn: Turn) -> Turn:
         return state, batch, critic_metrics | metrics
 
     return take_turns
+
+
+def critic_keys(key: Key, n_critic: int) -> Key:
+    """Return the keys [n_critic] that `alternate` gives to the critic's turns.
+
+    Turn i has `fold_in(fold_in(key, CRITIC), i)`, so no draw is shared between turns.
+    """
+    critic_key = jax.random.fold_in(key, CRITIC)
+    return jax.vmap(jax.random.fold_in, (None, 0))(critic_key, jnp.arange(n_critic))
 
 
 def drop_n_critic_axis(whole_turn: Turn) -> Turn:

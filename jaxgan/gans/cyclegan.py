@@ -16,12 +16,15 @@ identity weight w_id is relative to the cycle weights.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from jaxgan import keys, losses, pool
+from jaxgan.gans.critic_passes import score_both
+from jaxgan.gans.cycle_passes import translate_in_cycles
 from jaxgan.gans.domains import (
     CRITICS,
     Domains,
@@ -132,50 +135,35 @@ def generator_loss(
 
     def loss(params: PyTree, state: GanState, batch: Batch, key: Key):
         a, b = decode_images(batch["a"]), decode_images(batch["b"])
-        stats = state.generator.batch_stats
-        dropout = jax.random.fold_in(key, keys.DROPOUT)
-        passes = 0
-
-        def translate(name: str, inputs: Array) -> Array:
-            nonlocal stats, passes
-            variables = {"params": params, "batch_stats": stats}
-            drops = None
-            if domains.dropout:
-                # A key for each pass: with one key for all passes they would drop the
-                # same features.
-                pass_key = jax.random.fold_in(dropout, passes)
-                drops = keys.example_keys(pass_key, batch["index"])
-            outputs, stats = domains.translate(variables, name, inputs, True, drops)
-            passes += 1
-            return outputs
-
-        # The official code's order of passes. Each pass updates BatchNorm's running
-        # statistics, so another order would give other statistics.
-        fake_b = translate("a2b", a)
-        cycled_a = translate("b2a", fake_b)
-        fake_a = translate("b2a", b)
-        cycled_b = translate("a2b", fake_a)
+        images, stats = translate_in_cycles(
+            domains,
+            {"params": params, "batch_stats": state.generator.batch_stats},
+            {"a": a, "b": b},
+            # With weight 0 the images are not made, instead of multiplied by zero.
+            identity=bool(weights["identity"]),
+            dropout_key=jax.random.fold_in(key, keys.DROPOUT),
+            index=batch["index"],
+        )
         error = losses.mean_absolute_error
         terms = {
-            "generator/cycle_a": (weights["a"], error(cycled_a, a)),
-            "generator/cycle_b": (weights["b"], error(cycled_b, b)),
+            "generator/cycle_a": (weights["a"], error(images["cycled_a"], a)),
+            "generator/cycle_b": (weights["b"], error(images["cycled_b"], b)),
         }
-        for name, target, fake in (("a2b", "b", fake_b), ("b2a", "a", fake_a)):
-            critic = state.critic
+        fakes = {name: images[name] for name in ("fake_a", "fake_b")}
+        for name, target in (("a2b", "b"), ("b2a", "a")):
+            critic, fake = state.critic, fakes[f"fake_{target}"]
             # The critics' new statistics are dropped: only their own turn changes them.
             scores, _ = domains.score(critic.params, critic.batch_stats, target, fake)
             terms[f"generator/adversarial_{name}"] = (1.0, adversarial(scores))
-        # With weight 0 the two passes are skipped, not multiplied by zero: they are a
-        # third of the generators' work.
         if weights["identity"]:
-            for name, target, real in (("a2b", "b", b), ("b2a", "a", a)):
+            for target in ("b", "a"):
                 weight = weights["identity"] * weights[target]
-                term = error(translate(name, real), real)
+                term = error(images[f"same_{target}"], images[target])
                 terms[f"generator/identity_{target}"] = (weight, term)
         value = sum((w * term for w, term in terms.values()), jnp.zeros(()))
         metrics = {name: term for name, (_, term) in terms.items()}
         metrics["generator/loss"] = value
-        return value, Outcome(stats, metrics, {"fake_a": fake_a, "fake_b": fake_b})
+        return value, Outcome(stats, metrics, fakes)
 
     return loss
 
@@ -226,6 +214,9 @@ def critic_loss(
     # In bfloat16 the norms are too coarse for a second-order gradient.
     exact = domains._replace(critic=domains.critic.clone(dtype=None))
 
+    def score_domain(params: PyTree, name: str, stats: PyTree, images: Array):
+        return domains.score(params, stats, name, images)
+
     def loss(params: PyTree, state: GanState, batch: Batch, key: Key):
         stats = state.critic.batch_stats
         terms, penalties = {}, []
@@ -233,10 +224,10 @@ def critic_loss(
             (name, decode_images(batch[name])) for name in CRITICS
         ):
             fake = batch[f"fake_{name}"]
-            # Two passes, so that BatchNorm normalises real images and fakes by separate
-            # statistics, as in the official code's backward_D_basic.
-            real_scores, stats = domains.score(params, stats, name, real)
-            fake_scores, stats = domains.score(params, stats, name, fake)
+            score_images = partial(score_domain, params, name)
+            (real_scores,), (fake_scores,), stats = score_both(
+                score_images, stats, real, fake
+            )
             terms[f"critic/{name}"] = adversarial(real_scores, fake_scores)
             if penalty is not None:
                 score = exact.score_function(params, name)

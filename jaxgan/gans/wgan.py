@@ -8,9 +8,11 @@ for each generator step:
     theta <- theta - a RMSProp(-grad_theta E f_w(g_theta(z)))
 """
 
+from functools import partial
 from typing import Literal
 
 from jaxgan import losses
+from jaxgan.gans.critic_passes import fakes_for_critic, make_fakes, score_both
 from jaxgan.gans.players import Players, assemble, generator_loss, initial_state
 from jaxgan.gradients import Loss, Outcome
 from jaxgan.turns import (
@@ -20,7 +22,6 @@ from jaxgan.turns import (
     chain,
     clip_params,
     clip_weights,
-    generator_variables,
     turn,
 )
 from jaxgan.types import Batch, Gan, GanState, Key, Optimizer, PyTree
@@ -74,7 +75,12 @@ def wgan(
         params = clip_params(state.critic.params, clip)
         return state.replace(critic=state.critic.replace(params=params))
 
-    step = as_train_step(alternate(critic_turn, generator_turn), axis)
+    whole_turn = alternate(critic_turn, generator_turn)
+    # Micro-batches are for less memory, and each has its own BatchNorm: with them, the
+    # critic's turn makes its fakes itself.
+    if accumulate_steps == 1:
+        whole_turn = chain(make_fakes(players), whole_turn)
+    step = as_train_step(whole_turn, axis)
     return assemble(players, init, step, sample_batch_norm)
 
 
@@ -87,13 +93,10 @@ def critic_loss(players: Players) -> Loss:
 
     def loss(params: PyTree, state: GanState, batch: Batch, key: Key):
         real = players.decode(batch, key)
-        latents = players.draw_latents(key, batch["index"])
-        # The generator's new running statistics are dropped: its turn updates them.
-        fake, _ = players.generate(generator_variables(state), latents, batch["label"])
-        # Two passes, not one over both halves together: BatchNorm normalises real
-        # examples and fakes by separate statistics (main.py l.189-207).
-        real_scores, _, stats = players.score(params, state.critic.batch_stats, real)
-        fake_scores, _, stats = players.score(params, stats, fake)
+        fake = fakes_for_critic(players, state, batch, key)
+        (real_scores, _), (fake_scores, _), stats = score_both(
+            partial(players.score, params), state.critic.batch_stats, real, fake
+        )
         value = losses.wasserstein_critic(real_scores, fake_scores)
         metrics = {"critic/loss": value, "critic/wasserstein": -value}
         return value, Outcome(stats, metrics)

@@ -13,11 +13,13 @@ the critic also learns to classify (AC-GAN), as in igul222's gan_cifar_resnet.py
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import jax.numpy as jnp
 
 from jaxgan import losses
+from jaxgan.gans.critic_passes import fakes_for_critic, make_fakes, score_both
 from jaxgan.gans.players import Players, assemble, generator_loss, initial_state
 from jaxgan.gradients import Loss, Outcome
 from jaxgan.penalties import Penalty
@@ -26,7 +28,6 @@ from jaxgan.turns import (
     as_train_step,
     average_generator,
     chain,
-    generator_variables,
     turn,
 )
 from jaxgan.types import Array, Batch, Gan, GanState, Key, Metrics, Optimizer, PyTree
@@ -87,7 +88,12 @@ def wgan_gp(
             players, key, generator_optimizer, critic_optimizer, bool(ema_decay)
         )
 
-    step = as_train_step(alternate(critic_turn, generator_turn), axis)
+    whole_turn = alternate(critic_turn, generator_turn)
+    # Micro-batches are for less memory, and each has its own BatchNorm: with them, the
+    # critic's turn makes its fakes itself.
+    if accumulate_steps == 1:
+        whole_turn = chain(make_fakes(players), whole_turn)
+    step = as_train_step(whole_turn, axis)
     return assemble(players, init, step, sample_batch_norm)
 
 
@@ -111,15 +117,16 @@ def critic_loss(
     def loss(params: PyTree, state: GanState, batch: Batch, key: Key):
         real = players.decode(batch, key)
         labels = batch["label"]
-        latents = players.draw_latents(key, batch["index"])
-        # A conditional generator makes its fakes for the labels of the real batch, as
-        # gan_cifar_resnet.py does.
-        fake, _ = players.generate(generator_variables(state), latents, labels)
-        real_scores, real_logits, _ = players.score(params, {}, real)
-        fake_scores, fake_logits, _ = players.score(params, {}, fake)
+        fake = fakes_for_critic(players, state, batch, key)
+        (real_scores, real_logits), (fake_scores, fake_logits), _ = score_both(
+            partial(players.score, params), {}, real, fake
+        )
         score = exact.score_function(params)
         # The penalty uses the fakes of the other terms: its interpolates lie between
-        # the examples of those terms, and the generator needs no second pass.
+        # the examples of those terms, and the generator needs no second pass. The
+        # critic does: in one pass with the interpolates, the gradient by the input and
+        # its own gradient are computed for all three times as many examples. The
+        # tutorial's critic then took 2.6 times as long (CPU).
         term = penalty(score, key, real, fake, index=batch["index"])
         drift = losses.drift(real_scores)
         wasserstein_loss = losses.wasserstein_critic(real_scores, fake_scores)
