@@ -64,6 +64,10 @@ def squared_gradient_norms(score: Score, examples: Examples) -> Float[Array, " b
     with jax.default_matmul_precision("highest"):
         # Score i depends only on example i, so row i of the sum's gradient is its
         # gradient. A vmap of the gradient would hide a critic that mixes examples.
+        # Training differentiates this once more, again in reverse mode. Forward over
+        # reverse gives the same to 1e-15 in float64, but took 1.04 times as long for
+        # the tutorial's critic (CPU), with 2 % more operations; and the convolutions'
+        # own gradients (models/convolutions) have no forward mode.
         gradients = jax.grad(lambda x: jnp.sum(score(x)))(examples)
     gradients = promote_to_float32(gradients)
     # Public code that takes one axis of images, or one norm over the whole batch, has
