@@ -18,15 +18,12 @@ from jax import lax
 
 from jaxgan.errors import UserError
 from jaxgan.runtime.device_data import DeviceData
+from jaxgan.runtime.precision import compiler_options
 from jaxgan.runtime.processes import Link
 from jaxgan.types import Batch, Gan, GanState, Key, Metrics, PyTree
 
 AXIS = "device"
 StepFunction = Callable[[GanState, Batch, Key], tuple[GanState, Metrics]]
-# `train.remat` is `jax.checkpoint`, whose barriers keep XLA from computing the layers
-# again long before they are needed. XLA's CPU compiler removes the barriers before it
-# orders the operations; remat then saves nothing (jax 0.10.2). pmap takes no options.
-CPU_OPTIONS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 
 
 def start_distributed(link: Link) -> None:
@@ -180,7 +177,7 @@ def compile_steps(
 
     gather = device_data and compile_gather(device_data, used_devices)
     if len(used_devices) == 1:
-        options = CPU_OPTIONS if used_devices[0].platform == "cpu" else None
+        options = compiler_options(used_devices[0])
         compiled = jax.jit(steps, donate_argnums=0, compiler_options=options)
         if gather is None:
             return compiled
