@@ -27,7 +27,7 @@ from helpers.runs import (
     write_config,
 )
 
-from jaxgan import data, main
+from jaxgan import main
 from jaxgan.data.formats import embedded
 from jaxgan.errors import UserError
 from jaxgan.experiment import latent_family
@@ -327,19 +327,6 @@ def test_profile_writes_a_trace(tmp_path):
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
     assert list((tmp_path / "profile").rglob("perfetto_trace.json.gz"))
-
-
-def test_calls_are_whole_or_single_and_never_mix_numbers_of_critic_steps(tmp_path):
-    from configs.wgan import get_config
-    from jaxgan.experiment import build, latent_family
-
-    plan = latent_family.make_plan(build(get_config()).values, 100)
-    for start in (0, 7, 500):
-        calls = list(data.calls(plan, 10, start, 1007))
-        assert [s for call in calls for s in call] == list(range(start, 1007))
-        for call in calls:
-            assert len({plan.critic_steps(step) for step in call}) == 1
-            assert len(call) == 1 or (len(call) == 10 and call.start % 10 == 0)
 
 
 def test_means_do_not_depend_on_where_they_were_cut():

@@ -16,6 +16,7 @@ from jaxgan.data.memory import GIB, check_fits, total_memory
 from jaxgan.data.sources import Example, Source, read_all
 from jaxgan.errors import UserError
 from jaxgan.runtime.signals import clean_up
+from jaxgan.runtime.user_folders import cache_folder
 
 # With cache 'auto', decoded images may take up to this share of the machine's memory.
 MEMORY_SHARE = 0.25
@@ -64,20 +65,19 @@ def memory_limit() -> int:
     return int(MEMORY_SHARE * total_memory())
 
 
-def cache_folder() -> pathlib.Path:
+def images_folder() -> pathlib.Path:
     """Return the folder of the files of decoded images; users may delete all of it.
 
     Raises:
       UserError: there is none, because the user has no home directory.
     """
-    base = os.environ.get("XDG_CACHE_HOME")
-    try:
-        return pathlib.Path(base or pathlib.Path.home() / ".cache", "jaxgan")
-    except RuntimeError as error:
+    folder = cache_folder()
+    if folder is None:
         raise UserError(
             "data.cache = disk: this user has no home directory; set XDG_CACHE_HOME to "
             "a folder that can be written, or data.cache=memory"
-        ) from error
+        )
+    return folder
 
 
 def decode_into_cache(
@@ -133,7 +133,7 @@ def decode_onto_disk(
     """
     total = sum(map(math.prod, shapes))
     text = "\n".join(map(str, (PIL.__version__, *facts)))
-    path = cache_folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npy"
+    path = images_folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npy"
     pixels = _map_pixels(path, total)
     if pixels is None:
         _write_pixels(path, source, total, shapes, name)

@@ -91,7 +91,7 @@ def load_pair(
       channels: images are converted to 1 channel (gray) or 3 (RGB); 0 means gray if all
         images are gray, and else RGB.
       cache: where the decoded and resized images are kept. 'memory'; 'disk', a file in
-        `cache.cache_folder()` that later runs use again; 'none' decodes them for each
+        `cache.images_folder()` that later runs use again; 'none' decodes them for each
         batch; 'auto' means 'memory' up to `cache.memory_limit()` bytes, and else
         'disk'. 'device' keeps the images to train on also on each device; so does
         'auto' on a GPU or TPU if they take at most `memory.DEVICE_SHARE` of its memory.

@@ -6,7 +6,7 @@ same examples, and any process can compute any batch without those before it.
 
 import bisect
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -128,9 +128,14 @@ class PairPlan(NamedTuple):
         """Number of examples per epoch."""
         return max(self.num_a, self.num_b)
 
+    @property
+    def n_critic(self) -> int:
+        """1: each step has one batch."""
+        return 1
+
     def critic_steps(self, step: int) -> int:
         """Return 1: each step has one batch."""
-        return 1
+        return self.n_critic
 
     def batches_before(self, step: int) -> int:
         """Return the number of batches of all steps before `step`."""
@@ -162,17 +167,41 @@ class PairPlan(NamedTuple):
         return examples
 
 
-def calls(plan: Plan | PairPlan, size: int, start: int, stop: int) -> Iterator[range]:
+def call_length(intervals: Iterable[int], most: int) -> int:
+    """Return how many steps a call of the compiled function has, where it can.
+
+    It is the number, at most `most`, that divides the shortest of the `intervals` (0 is
+    none) into the fewest calls. Steps that are left over are taken one by one, by
+    another program; so these count as one call more.
+    """
+    interval = min(filter(None, intervals))
+
+    def cost(length: int) -> tuple[int, int]:
+        left = interval % length
+        return interval // length + left + (left > 0), left
+
+    return min(range(1, min(most, interval) + 1), key=cost)
+
+
+def calls(
+    plan: Plan | PairPlan,
+    length: int,
+    start: int,
+    stop: int,
+    intervals: Iterable[int] = (),
+) -> Iterator[range]:
     """Yield the steps of each call of the compiled function, from `start` to `stop`.
 
-    A call has `size` steps and begins at a multiple of `size`. Where that is not
-    possible, it has one step: up to the next multiple, at the end, and where the steps
-    differ in their number of critic steps.
+    A call has `length` steps. Where that is not possible, it has one step: just before
+    a multiple of one of the `intervals` (0 is none) and before the end, where a call
+    must end, and where a step has another number of critic steps than `plan.n_critic`.
+    So at most three programs are compiled.
     """
+    every = [interval for interval in intervals if interval]
     step = start
     while step < stop:
-        call = range(step, step + size)
-        fits = step % size == 0 and call.stop <= stop
-        fits = fits and len({plan.critic_steps(s) for s in call}) == 1
-        yield call if fits else range(step, step + 1)
-        step += size if fits else 1
+        due = min([stop, *((step // n + 1) * n for n in every)])
+        call = range(step, min(step + length, due))
+        usual = all(plan.critic_steps(s) == plan.n_critic for s in call)
+        yield call if len(call) == length and usual else range(step, step + 1)
+        step += length if len(call) == length and usual else 1

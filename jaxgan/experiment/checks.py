@@ -86,13 +86,6 @@ def find_conflicts(values: Values, kind: Kind) -> Iterator[str]:
                 reason = BATCH_NORM_REFUSED + ALLOWED_NORMS[kind.family]
                 yield f"{name} = {values[name]}: {reason}"
     yield from find_length_problems(values)
-    # The loop logs, samples and saves only between two calls, so each of these
-    # intervals must be a whole number of calls.
-    call = values["train.steps_per_call"]
-    for name in ("train.log_steps", "train.sample_steps", "train.checkpoint_steps"):
-        if values[name] and call > 1 and values[name] % call:
-            multiple = f"must be a multiple of train.steps_per_call = {call}"
-            yield f"{name} = {values[name]}: {multiple}"
 
 
 def find_length_problems(values: Values) -> Iterator[str]:

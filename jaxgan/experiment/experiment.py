@@ -21,7 +21,7 @@ from jaxgan.experiment import (
     variants,
 )
 from jaxgan.experiment.feed import Feed
-from jaxgan.experiment.values import section
+from jaxgan.experiment.values import section, steps_per_call
 from jaxgan.files import storage
 from jaxgan.gans.domains import Domains
 from jaxgan.gans.players import Players
@@ -60,7 +60,8 @@ class Experiment:
         sample_steps: steps between two pictures; 0 for only the last one.
         checkpoint_steps: steps between two checkpoints; 0 for only the last one.
         keep_checkpoints: how many checkpoints are kept.
-        steps_per_call: steps in one call of the compiled function.
+        steps_per_call: steps in one call of the compiled function, at most
+            `train.steps_per_call`; see `data.calls`.
         init_from: workdir, or weights, to start from; '' for none.
         has_average: whether a moving average of the generator is kept.
     """
@@ -230,7 +231,7 @@ def build(config: Mapping[str, Any] | ConfigDict) -> Experiment:
         sample_steps=values["train.sample_steps"],
         checkpoint_steps=values["train.checkpoint_steps"],
         keep_checkpoints=values["train.keep_checkpoints"],
-        steps_per_call=values["train.steps_per_call"],
+        steps_per_call=steps_per_call(values),
         init_from=values["train.init_from"],
         has_average=values["gan.ema_decay"] > 0,
     )

@@ -20,7 +20,7 @@ from jaxgan.data.plan import LONG_CRITIC_STEPS
 from jaxgan.errors import UserError
 from jaxgan.experiment import pictures
 from jaxgan.experiment.feed import Feed, describe_device_data, stack_examples
-from jaxgan.experiment.values import Values, section
+from jaxgan.experiment.values import Values, section, steps_per_call
 from jaxgan.gans.players import Players
 from jaxgan.models import latent
 from jaxgan.runtime.device_data import DeviceData, gather_examples
@@ -129,9 +129,7 @@ def network_inputs(networks: Players) -> dict[str, tuple[Any, ...]]:
 
 def example_bytes(values: Values, shape: tuple[int, ...]) -> int:
     """Return the bytes that one example of a batch takes in all batches of a call."""
-    # A call of several steps is not made if the run is shorter than that.
-    length, size = values["train.num_steps"], values["train.steps_per_call"]
-    batches = values["gan.n_critic"] * (size if not length or size <= length else 1)
+    batches = values["gan.n_critic"] * steps_per_call(values)
     if values["gan.critic_start"]:
         batches = max(batches, LONG_CRITIC_STEPS)
     return batches * math.prod(shape) * (1 if len(shape) == 3 else 4)

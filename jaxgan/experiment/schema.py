@@ -249,7 +249,8 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         "train.steps_per_call", COUNT,
-        "steps in one call of the compiled function", resume=True,
+        "most steps in one call of the compiled function; a call ends where a line, a "
+        "picture or a checkpoint is due", resume=True,
     ),
     Field(
         "train.accumulate_steps", COUNT,

@@ -18,7 +18,7 @@ from jaxgan.data.fingerprint import fingerprint
 from jaxgan.errors import UserError
 from jaxgan.experiment import pictures
 from jaxgan.experiment.feed import Feed, describe_device_data, stack_examples
-from jaxgan.experiment.values import Values, section
+from jaxgan.experiment.values import Values, section, steps_per_call
 from jaxgan.gans.domains import Domains
 from jaxgan.models import translation
 from jaxgan.runtime.device_data import DeviceData, gather_crops
@@ -128,9 +128,7 @@ def network_inputs(networks: Domains) -> dict[str, tuple[Any, ...]]:
 
 def example_bytes(values: Values, shape: tuple[int, ...]) -> int:
     """Return the bytes that one image of each domain takes in all batches of a call."""
-    # A call of several steps is not made if the run is shorter than that.
-    length, size = values["train.num_steps"], values["train.steps_per_call"]
-    return 2 * math.prod(shape) * (size if not length or size <= length else 1)
+    return 2 * math.prod(shape) * steps_per_call(values)
 
 
 def data_bytes(values: Values, shape: tuple[int, ...]) -> int:

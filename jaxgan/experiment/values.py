@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from jaxgan import data
 from jaxgan.experiment.schema import FIELDS
 from jaxgan.gans import Kind
 from jaxgan.models.translation import image_layers
@@ -15,6 +16,7 @@ NORMS = {
     "latent": Choice(("batch", "layer", "none")),
     "translation": Choice(image_layers.NORMS),
 }
+INTERVALS = "train.log_steps", "train.sample_steps", "train.checkpoint_steps"
 # Fields that only the GANs with a penalty have; a config may lack those it leaves at
 # their defaults.
 PENALTY_FIELDS = (
@@ -34,6 +36,12 @@ def section(values: Values, name: str) -> dict[str, Any]:
     """Return {field: value} of one section, such as 'gan' or 'optimizer.critic'."""
     start = f"{name}."
     return {n.removeprefix(start): v for n, v in values.items() if n.startswith(start)}
+
+
+def steps_per_call(values: Values) -> int:
+    """Return how many of the steps that are asked for a call of this run can have."""
+    lengths = [values[name] for name in (*INTERVALS, "train.num_steps")]
+    return data.call_length(lengths, values["train.steps_per_call"])
 
 
 def may_change_on_resume(name: str) -> bool:

@@ -6,13 +6,14 @@ is replicated: every device has a copy of the whole state, and all copies are eq
 
 * `replicate` places a state on the devices, before the first step.
 * `unreplicate` gives one of the copies, for use on one device.
-* `copy_to_host` gives a copy in numpy arrays, for checkpoints.
+* `copy_arrays` gives a copy of that one, for checkpoints.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
@@ -249,6 +250,12 @@ def replicate(state: PyTree, used_devices: list[jax.Device]) -> PyTree:
 def unreplicate(state: GanState) -> GanState:
     """Return the copy of a replicated state that lies on the first local device."""
     return jax.tree.map(lambda x: x.addressable_data(0), state)
+
+
+@jax.jit
+def copy_arrays(tree: Any) -> Any:
+    """Return a copy of arrays of one device, for use after they are donated."""
+    return jax.tree.map(jnp.copy, tree)
 
 
 def copy_to_host(tree: Any) -> Any:

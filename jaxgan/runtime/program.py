@@ -4,25 +4,30 @@ import os
 import resource
 import sys
 import threading
+import time
 
-from jaxgan.runtime import signals, streams
+from jaxgan.runtime import compilation_cache, signals, streams
 
 # Bytes of address space, of which a process reserves more than it uses: for each thread
 # 8 MB for its stack and 64 MB for its share of the heap. With less than 1.9 GB (for the
 # default WGAN-GP, on two cores) threads in C++ found no memory, each time at another
 # moment: the process aborted, crashed, or hung without a word.
 LEAST_ADDRESS_SPACE = 4 * 2**30
+began: float | None = None  # `time.perf_counter()` at `start`
 
 
 def start() -> None:
     """Make the standard streams safe to use, and answer signals from now on.
 
-    Commands call it before their slow imports. Exits with code 2 if `ulimit -v` leaves
-    too little memory for JAX.
+    And have JAX keep what it compiles. Commands call it before their slow imports.
+    Exits with code 2 if `ulimit -v` leaves too little memory for JAX.
     """
+    global began
+    began = time.perf_counter()
     streams.prepare()
     check_address_space()
     signals.end_program_at_signals()
+    compilation_cache.enable()
     sys.unraisablehook = print_unraisable
     threading.excepthook = print_thread_error
 

@@ -68,6 +68,9 @@ class Writer(Protocol):
     def say(self, text: str) -> None:
         """Report a line of text to the user."""
 
+    def say_last(self, text: str) -> None:
+        """Report the run's last line of text."""
+
     def close(self) -> None:
         """Flush and close the files."""
 
@@ -89,6 +92,8 @@ class Writers:
             print(f"jaxgan: no {without}: pip install {' '.join(absent)}")
         present = wanted.keys() - absent
         self._local: tempfile.TemporaryDirectory | None = None
+        if start == num_steps:
+            present = set()  # there is nothing to write
         self._board = self._open_board(start) if "tensorboardX" in present else None
         self._board_thread = find_thread("tensorboardX")
         self._bar = self._open_bar(start) if "tqdm" in present else None
@@ -183,11 +188,20 @@ class Writers:
         else:
             print(f"jaxgan: {text}", flush=True)
 
+    def say_last(self, text: str) -> None:
+        """Print a line below the progress bar, which moves no more."""
+        self._close_bar()
+        self.say(text)
+
+    def _close_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
     def close(self) -> None:
         """Flush and close the files."""
         self._write_events(lambda board: board.close())
-        if self._bar is not None:
-            self._bar.close()
+        self._close_bar()
         if self._local is not None:
             with self._local:
                 self._upload_events()
@@ -206,6 +220,9 @@ class Silent:
         """Do nothing."""
 
     def say(self, text: str) -> None:
+        """Do nothing."""
+
+    def say_last(self, text: str) -> None:
         """Do nothing."""
 
     def close(self) -> None:

@@ -469,7 +469,7 @@ def test_images_on_the_device_are_decoded(domains, monkeypatch, resize):
 
 def test_the_cache_is_below_the_home_folder(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "")
-    assert cache.cache_folder() == pathlib.Path.home() / ".cache" / "jaxgan"
+    assert cache.images_folder() == pathlib.Path.home() / ".cache" / "jaxgan"
 
 
 def test_a_bar_shows_the_decoding_on_a_terminal(domains, monkeypatch):
@@ -774,4 +774,4 @@ def test_a_cache_without_a_folder_names_the_variable_to_set(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(pathlib.Path, "home", no_home)
     with pytest.raises(UserError, match="no home directory; set XDG_CACHE_HOME"):
-        cache.cache_folder()
+        cache.images_folder()

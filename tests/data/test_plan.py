@@ -187,3 +187,50 @@ def test_the_first_draws_of_a_known_pair():
         [8, 1773932047, 1865869659, 1, 2, 1490500067, 389711814, 0],
     ]
     assert PairPlan(10, 7, 3, seed=0).examples(2).tolist() == golden
+
+
+# Calls of the compiled function
+
+
+@pytest.mark.parametrize("critic_start", [False, True])
+@pytest.mark.parametrize("intervals", [(50, 500, 0), (1,), (7, 0, 20), (33, 50, 1000)])
+def test_calls_end_where_something_is_due(critic_start, intervals):
+    plan = Plan(100, 4, 0, n_critic=5, critic_start=critic_start)
+    length = data.call_length(intervals, 10)
+    for start in (0, 3, 500):
+        calls = list(data.calls(plan, length, start, 1007, intervals))
+        assert [s for call in calls for s in call] == list(range(start, 1007))
+        ends = {call.stop for call in calls}
+        due = {s for s in range(start + 1, 1007) for n in intervals if n and s % n == 0}
+        assert due <= ends
+        # Each pair is a program to compile.
+        programs = {(len(call), plan.critic_steps(call.start)) for call in calls}
+        assert programs <= {(length, 5), (1, 5), (1, 100)}
+        for call in calls:
+            assert len({plan.critic_steps(step) for step in call}) == 1
+
+
+def test_calls_of_pairs_are_as_long_as_they_can_be():
+    plan = PairPlan(7, 9, 1, seed=0)
+    assert list(data.calls(plan, 5, 3, 24, (10,))) == [
+        range(3, 8), range(8, 9), range(9, 10), range(10, 15), range(15, 20),
+        range(20, 21), range(21, 22), range(22, 23), range(23, 24),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("intervals", "most", "length"),
+    [
+        ((50, 500, 500), 10, 10),
+        ((50, 500), 1, 1),
+        ((1, 500), 10, 1),
+        ((7,), 10, 7),
+        ((25,), 10, 5),  # 5 calls; 3 of 8 and a single step would be two programs
+        ((101,), 10, 10),  # 10 calls and a single step, not 101 single steps
+        ((13,), 10, 6),
+        ((0, 50, 20), 30, 20),  # the shortest interval decides
+        ((2_000_000_000,), 1000, 1000),
+    ],
+)
+def test_the_length_of_a_call_makes_few_calls(intervals, most, length):
+    assert data.call_length(intervals, most) == length
