@@ -4,12 +4,14 @@ Also on a machine with a GPU or TPU: tests marked `accelerator` start processes 
 own there.
 """
 
+import atexit
 import os
+import shutil
 from pathlib import Path
 
 import jax
 import pytest
-from helpers import COMPILE_FLAGS, use_plain_convolutions
+from helpers import COMPILE_FLAGS, COMPILED, use_plain_convolutions
 from jaxtyping import install_import_hook
 
 TESTS = Path(__file__).parent
@@ -19,6 +21,10 @@ os.environ["JAX_PLATFORMS"] = "cpu"  # for the processes that tests start
 DEVICE_FLAGS = "--xla_force_host_platform_device_count=8"
 given = os.environ.get("XLA_FLAGS", "")
 os.environ["XLA_FLAGS"] = f"{given} {DEVICE_FLAGS} {COMPILE_FLAGS}"
+# For these processes too; jax, which is imported here, has read its variables already.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(COMPILED)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
 
 # Before any import of these modules, so that their annotations are executed.
 install_import_hook(

@@ -3,8 +3,11 @@
 The tests here train WGANs; test_train_cyclegan.py trains a CycleGAN.
 """
 
+import contextlib
+import io
 import itertools
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -31,7 +34,9 @@ from jaxgan import main
 from jaxgan.data.formats import embedded
 from jaxgan.errors import UserError
 from jaxgan.experiment import latent_family
+from jaxgan.runtime import devices, streams
 from jaxgan.workdir import checkpoint_files
+from jaxgan.workdir.checkpoint_manager import Checkpoints
 from jaxgan.workdir.writers import Means, Writers, find_thread
 
 ESTIMATES = {"critic/wasserstein", "heldout/wasserstein"}
@@ -137,8 +142,10 @@ def test_sigint_exits_130_and_a_finished_run_goes_on(undisturbed, tmp_path):
     code, _ = run_until(signal.SIGINT, 10, workdir, config, shorter)
     assert code == 130
     assert run("main", config, shorter, f"--workdir={workdir}").returncode == 0
+    boards = sorted(workdir.glob("events.out.tfevents.*"))
     again = run_in_process(main, config, shorter, f"--workdir={workdir}")
     assert again.returncode == 0
+    assert sorted(workdir.glob("events.out.tfevents.*")) == boards
     assert "finished at step 30" in again.stdout
     assert run("main", config, f"--workdir={workdir}").returncode == 0
     assert lines(workdir) == lines(undisturbed / "run")
@@ -172,6 +179,22 @@ def test_training_goes_on_when_its_tensorboard_file_fails(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out.count("no more TensorBoard events") == 1
     assert err == ""
+
+
+def test_the_last_line_is_below_the_progress_bar(tmp_path, monkeypatch):
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr(streams, "is_terminal", lambda stream: True)
+    both = io.StringIO()
+    with contextlib.redirect_stdout(both), contextlib.redirect_stderr(both):
+        writers = Writers(tmp_path, 0, 10)
+        writers.advance(10)
+        writers.say("first")
+        writers.say_last("done")
+        writers.close()
+    bar, text = both.getvalue().split("jaxgan: done")
+    assert "jaxgan: first" in bar
+    assert "10/10" in bar
+    assert text == "\n"
 
 
 def test_another_config_is_refused_with_a_table(undisturbed, tmp_path):
@@ -279,26 +302,147 @@ def test_warm_start_takes_the_networks_and_nothing_else(undisturbed, tmp_path):
     assert any(found[n] != wanted[n] for n in wanted if n.startswith(moments))
 
 
-def test_an_image_that_cannot_be_read_loses_no_step(tmp_path, monkeypatch):
+def feed_that_fails(after_calls):
+    """Return a replacement for `latent_family.feed`, whose next batch is unreadable."""
     whole = latent_family.feed
 
     def feed(*arguments):
         found = whole(*arguments)
 
         def batches(calls):
-            yield from itertools.islice(found.batches(calls), 3)
+            yield from itertools.islice(found.batches(calls), after_calls)
             raise UserError("x.png: not a readable image")
 
         return found._replace(batches=batches)
 
-    monkeypatch.setattr(latent_family, "feed", feed)
+    return feed
+
+
+@pytest.mark.parametrize("checkpoint_steps", [0, 15])
+def test_an_image_that_cannot_be_read_loses_no_step(
+    checkpoint_steps, tmp_path, monkeypatch
+):
+    """Nor is a step saved twice."""
+    monkeypatch.setattr(latent_family, "feed", feed_that_fails(after_calls=3))
     workdir = tmp_path / "run"
-    flags = f"--workdir={workdir}", "--config.train.checkpoint_steps=0"
+    flags = (
+        f"--workdir={workdir}",
+        f"--config.train.checkpoint_steps={checkpoint_steps}",
+    )
     done = run_in_process(main, f"--config={write_config(tmp_path)}", *flags)
     assert done.returncode == 2
     error = "jaxgan: error: x.png: not a readable image; step 15 is saved\n"
     assert done.stderr == error
     assert checkpoint_files.steps_in(workdir / "checkpoints") == [15]
+
+
+def test_any_steps_per_call_and_odd_intervals_give_the_same_bytes(
+    tmp_path, monkeypatch
+):
+    """Also where a run is resumed at a step that is due for nothing."""
+    config = f"--config={write_config(tmp_path)}"
+    sizes = {"num_steps": 22, "log_steps": 7, "sample_steps": 5, "checkpoint_steps": 0}
+
+    def train_with(number, fails=False):
+        sizes["steps_per_call"] = number
+        flags = [f"--config.train.{name}={value}" for name, value in sizes.items()]
+        with monkeypatch.context() as patch:
+            if fails:
+                patch.setattr(latent_family, "feed", feed_that_fails(after_calls=5))
+            workdir = tmp_path / str(number)
+            return run_in_process(main, config, f"--workdir={workdir}", *flags)
+
+    assert train_with(10).returncode == 0
+    assert train_with(1).returncode == 0
+    assert train_with(3, fails=True).stderr.endswith("; step 9 is saved\n")
+    again = train_with(3)
+    assert again.returncode == 0, again.stderr
+    assert "training from step 9" in again.stdout
+    first, *others = [
+        (final_bytes(path, 22), lines(path), pictures(path))
+        for path in (tmp_path / number for number in ("10", "1", "3"))
+    ]
+    assert [row["step"] for row in first[1]] == [7, 14, 21, 22]
+    assert list(first[2]) == [f"step_{n:08d}.png" for n in (5, 10, 15, 20, 22)]
+    assert others == [first, first]
+
+
+def test_a_line_is_written_while_the_device_takes_the_next_steps(tmp_path, monkeypatch):
+    events = []
+    whole = devices.compile_steps
+
+    def compile_steps(*arguments):
+        steps = whole(*arguments)
+
+        def recorded(state, batch, key):
+            events.append("call")
+            return steps(state, batch, key)
+
+        return recorded
+
+    def record(name, event):
+        method = getattr(Writers, name)
+
+        def recorded(self, step, *arguments):
+            events.append(f"{event} {step}")
+            return method(self, step, *arguments)
+
+        monkeypatch.setattr(Writers, name, recorded)
+
+    save = Checkpoints.save
+
+    def recorded_save(self, step, *arguments):
+        events.append(f"checkpoint {step}")
+        return save(self, step, *arguments)
+
+    monkeypatch.setattr(devices, "compile_steps", compile_steps)
+    monkeypatch.setattr(Checkpoints, "save", recorded_save)
+    record("metrics", "line")
+    record("picture", "picture")
+    flags = "--config.train.num_steps=25", "--config.train.sample_steps=10"
+    config = f"--config={write_config(tmp_path)}"
+    done = run_in_process(main, config, f"--workdir={tmp_path / 'run'}", *flags)
+    assert done.returncode == 0, done.stderr
+    assert events == [
+        "call", "call",
+        "call", "line 10", "picture 10", "checkpoint 10", "call",
+        "call", "line 20", "picture 20", "checkpoint 20",
+        "line 25", "picture 25", "checkpoint 25",
+    ]  # fmt: skip
+    assert re.search(
+        r"jaxgan: first 5 steps after \d+\.\d s \(compiling took \d+\.\d s\)\n",
+        done.stdout,
+    )
+
+
+def test_a_loss_that_is_not_finite_is_found_with_its_step_and_not_saved(
+    tmp_path, monkeypatch
+):
+    """Step 18 is computed with step 20, where a line and a checkpoint are due."""
+    whole = devices.compile_steps
+
+    def compile_steps(*arguments):
+        steps = whole(*arguments)
+
+        def broken(state, batch, key):
+            first = int(state.step)
+            state, metrics = steps(state, batch, key)
+            losses = np.array(metrics["generator/loss"])
+            losses[np.arange(first, first + len(losses)) == 17] = np.nan
+            return state, metrics | {"generator/loss": losses}
+
+        return broken
+
+    monkeypatch.setattr(devices, "compile_steps", compile_steps)
+    config, workdir = f"--config={write_config(tmp_path)}", tmp_path / "run"
+    done = run_in_process(main, config, f"--workdir={workdir}")
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "jaxgan: error: training failed at step 18: generator/loss is not finite"
+    )
+    assert "; the checkpoint of step 10 is kept in " in done.stderr
+    assert checkpoint_files.steps_in(workdir / "checkpoints") == [10]
+    assert [row["step"] for row in lines(workdir)] == [10]
 
 
 def test_files_in_the_place_of_folders_are_told_before_training(tmp_path):

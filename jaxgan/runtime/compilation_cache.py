@@ -4,15 +4,18 @@ JAX reads and writes them. Here is only what JAX leaves to its caller: which fol
 how large it may grow, and that no failure of a cache is worth a word.
 """
 
+import glob
 import hashlib
 import os
 import platform
+import re
 import shutil
 import tempfile
 import warnings
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from jaxgan.runtime.user_folders import cache_folder
 
@@ -28,6 +31,11 @@ LEAST_COMPILE_SECONDS = "0.1"
 MOST_BYTES = 2 * 2**30
 # With less than this free, a program could be written in part.
 LEAST_FREE_BYTES = 2**28
+# JAX's warning, by the name of a program such as `jit_steps`.
+FAILED = re.compile(
+    "Error (?P<verb>reading|writing) persistent compilation cache entry for "
+    "'(?P<name>[^']+)'"
+)
 # What tells one kind of CPU from another in /proc/cpuinfo, on x86 and on ARM.
 CPU_KEYS = {
     "vendor_id", "cpu family", "model", "model name", "stepping", "flags",
@@ -40,14 +48,12 @@ def enable() -> None:
 
     If the folder cannot be used, nothing is kept and nothing is said.
     """
-    # A damaged program, or one that cannot be written, is only compiled again.
-    warnings.filterwarnings(
-        "ignore", "Error (reading|writing) persistent compilation cache"
-    )
     base = cache_folder()
     if FOLDER in os.environ or base is None:
+        drop_warnings(None)
         return
     folder = base / "compiled" / machine_name()
+    drop_warnings(folder)
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -59,17 +65,40 @@ def enable() -> None:
         os.environ.setdefault(LEAST_SECONDS, LEAST_COMPILE_SECONDS)
 
 
-def machine_name() -> str:
+def drop_warnings(folder: Path | None) -> None:
+    """Print none of JAX's warnings that a program could not be read or written.
+
+    JAX then compiles it, and that is all. But it does not replace a damaged file, such
+    as a power failure leaves. So the files of that program's name are deleted, if they
+    are in `folder`.
+    """
+    show = warnings.showwarning
+
+    def delete_or_show(message: Any, *details: Any, **more: Any) -> None:
+        failed = FAILED.match(str(message))
+        if not failed:
+            show(message, *details, **more)
+        elif failed["verb"] == "reading" and folder is not None:
+            for path in folder.glob(f"{glob.escape(failed['name'])}-*-cache"):
+                path.unlink(missing_ok=True)
+
+    warnings.filterwarnings("always", FAILED.pattern)
+    warnings.showwarning = delete_or_show
+
+
+def machine_name(cpu: Path = Path("/proc/cpuinfo")) -> str:
     """Return the name of a folder for the programs of this machine and JAX.
 
     Programs for a CPU use the instructions that it has: on another one they could be
     slow or end the process. And XLA divides the work among the cores when it compiles,
     so that results may depend on their number.
+
+    Args:
+        cpu: the file in which Linux describes the CPU.
     """
     try:
-        text = Path("/proc/cpuinfo").read_text(errors="replace")
-        lines = text.partition("\n\n")[0].splitlines()  # of the first core
-        pairs = [line.partition(":") for line in lines]
+        lines = cpu.read_text(errors="replace").partition("\n\n")[0].splitlines()
+        pairs = [line.partition(":") for line in lines]  # of the first core
         facts = [f"{k.strip()}:{v}" for k, _, v in pairs if k.strip() in CPU_KEYS]
     except OSError:
         facts = [platform.machine(), platform.processor()]

@@ -191,6 +191,7 @@ class Records:
 
     def _failure(self, step: int, name: str) -> TrainingFailed:
         """Return the error for a metric or array that is not finite."""
+        self.checkpoints.wait()  # so that the newest one is named
         latest = self.checkpoints.latest()
         made = f"the checkpoint of step {latest} is kept"
         kept = "no checkpoint was saved" if latest is None else made

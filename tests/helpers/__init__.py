@@ -1,10 +1,17 @@
 """Helpers that several test files share."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import jax
 
 ROOT = Path(__file__).parents[2]
+# All processes of a test run share what they compile: those of pytest-xdist, and those
+# that tests start. Nothing is written to the user's cache.
+COMPILED = Path(tempfile.gettempdir()) / "jaxgan-compiled-{}".format(
+    os.environ.get("PYTEST_XDIST_TESTRUNUID", os.getpid())
+)
 # Halves the time that compiling takes; jax 0.11 no longer knows it.
 COMPILE_FLAGS = (
     "--xla_cpu_use_fusion_emitters=false" if jax.__version_info__ < (0, 11) else ""

@@ -1,15 +1,12 @@
 """Small real runs for the tests of the loop and the commands."""
 
-import atexit
 import contextlib
 import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -21,12 +18,6 @@ from helpers import COMPILE_FLAGS, ROOT
 from jaxgan.experiment import stored
 from jaxgan.workdir import checkpoint_files
 
-# All processes of a test run share what they compile: those of pytest-xdist, and those
-# that tests start.
-COMPILED = Path(tempfile.gettempdir()) / "jaxgan-compiled-{}".format(
-    os.environ.get("PYTEST_XDIST_TESTRUNUID", os.getpid())
-)
-atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
 VARYING = ("seconds", "images_per_second")
 LAST = 60  # step of the small runs
 
@@ -96,9 +87,6 @@ def environment(arguments, quick=False):
     own = {
         "PYTHONPATH": str(ROOT),
         "XLA_FLAGS": "",
-        # The processes of a test run share compiled programs.
-        "JAX_COMPILATION_CACHE_DIR": str(COMPILED),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     if quick:
         own["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
