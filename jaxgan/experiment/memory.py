@@ -55,11 +55,11 @@ def estimate(
     """Return the bytes that a run needs at least, by part.
 
     They are counted for one GPU or TPU, or else for the machine, whose memory the CPU
-    devices of this process share; it also holds the decoded images, and at a checkpoint
-    a copy of the state. Of the layers, the output of each convolution and linear layer
-    of one generator and one critic is counted: the generator's gradient needs them all,
-    with `train.remat` one network's after the other's. What else gradients need is
-    known only once the step is compiled.
+    devices of this process share; it also holds the decoded images. At a checkpoint
+    there is a copy of the state on one device. Of the layers, the output of each
+    convolution and linear layer of one generator and one critic is counted: the
+    generator's gradient needs them all, with `train.remat` one network's after the
+    other's. What else gradients need is known only once the step is compiled.
 
     Args:
         experiment: the run.
@@ -86,13 +86,14 @@ def estimate(
         "examples on the device": device_data.num_bytes if device_data else 0,
     }
     local = local_devices(devices)
-    if own_memory(local):
-        return parts
-    copies = dict.fromkeys(parts, len(local))
+    own = own_memory(local)
+    copies = dict.fromkeys(parts, 1 if own else len(local))
     for part in ("networks and optimizers", "image pools"):
         copies[part] += 1
     parts = {part: copies[part] * count for part, count in parts.items()}
-    return parts | {"decoded images": family.data_bytes(values, shape)}
+    return (
+        parts if own else parts | {"decoded images": family.data_bytes(values, shape)}
+    )
 
 
 def check(
