@@ -256,12 +256,3 @@ def unreplicate(state: GanState) -> GanState:
 def copy_arrays(tree: Any) -> Any:
     """Return a copy of arrays of one device, for use after they are donated."""
     return jax.tree.map(jnp.copy, tree)
-
-
-def copy_to_host(tree: Any) -> Any:
-    """Return a copy of a replicated tree of arrays, as numpy arrays.
-
-    It shares no memory with the devices. On a CPU, numpy could look straight into a
-    device's memory, which is donated to the next step and overwritten by it.
-    """
-    return jax.tree.map(lambda x: np.array(x.addressable_data(0), copy=True), tree)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from helpers import use_plain_convolutions
+from helpers import copy_to_host, use_plain_convolutions
 from helpers.cyclegans import KEY, both_optimizers, small
 
 from jaxgan.experiment import build
@@ -100,7 +100,7 @@ def iterations(run):
     for number in (1, 2):
         batch = jax.tree.map(lambda leaf: leaf[None], batch_of(number))
         state, found = step(state, batch, KEY)
-        state = devices.copy_to_host(state)
+        state = copy_to_host(state)
         states.append(state)
         metrics.append({name: value[0] for name, value in found.items()})
     return states, metrics

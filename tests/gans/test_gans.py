@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import copy_to_host
 from helpers.jaxprs import operand_types
 from ml_collections import ConfigDict
 
@@ -102,11 +103,11 @@ def train(config, steps, shape=SHAPE, classes=0, init=False):
     used = jax.devices()[:1]
     gan = build(config).gan(shape, classes)
     before = jax.jit(gan.init)(KEY) if init else drawn_state(gan)
-    before = devices.copy_to_host(before)
+    before = copy_to_host(before)
     state = devices.replicate(before, used)
     batch = batches(config, steps, shape, classes or 1)
     after, metrics = devices.compile_steps(gan, used)(state, batch, KEY)
-    return before, devices.copy_to_host(after), devices.copy_to_host(metrics)
+    return before, copy_to_host(after), copy_to_host(metrics)
 
 
 def leaves(tree):

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import jax
+import numpy as np
 
 ROOT = Path(__file__).parents[2]
 # All processes of a test run share what they compile: those of pytest-xdist, and those
@@ -24,3 +25,12 @@ def use_plain_convolutions(monkeypatch):
     On a CPU the models divide some of them (jaxgan/models/convolutions/strided.py).
     """
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+
+
+def copy_to_host(tree):
+    """Return a copy of a replicated tree of arrays, as numpy arrays.
+
+    It shares no memory with the devices. On a CPU, numpy could look straight into a
+    device's memory, which is donated to the next step and overwritten by it.
+    """
+    return jax.tree.map(lambda x: np.array(x.addressable_data(0), copy=True), tree)

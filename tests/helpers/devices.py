@@ -11,6 +11,7 @@ import optax
 from jax import lax
 from ml_collections import ConfigDict
 
+from helpers import copy_to_host
 from helpers.cyclegans import drawn_state
 from jaxgan import optim
 from jaxgan.experiment import build
@@ -258,7 +259,7 @@ def trainer(config, count=1, steps=STEPS):
 
     def train(state):
         state = devices.replicate(state, used)
-        return devices.copy_to_host(compiled(state, batch, KEY))
+        return copy_to_host(compiled(state, batch, KEY))
 
     return train
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+from helpers import copy_to_host
 from helpers.devices import KEY, first_state, gan_of, small, use_tiny_networks
 
 from jaxgan import data
@@ -118,7 +119,7 @@ def train(gan, state, used, batches, kept=None):
         state, of_call = steps(state, batch, KEY)
         metrics.append(jax.device_get(of_call))
     joined = jax.tree.map(lambda *parts: np.concatenate(parts), *metrics)
-    return devices.copy_to_host(state), joined
+    return copy_to_host(state), joined
 
 
 def assert_same_bytes(found, expected):
