@@ -249,8 +249,7 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         "train.steps_per_call", COUNT,
-        "most steps in one call of the compiled function; a call ends where a line, a "
-        "picture or a checkpoint is due", resume=True,
+        "most steps in a compiled call, which ends where output is due", resume=True,
     ),
     Field(
         "train.accumulate_steps", COUNT,
