@@ -98,6 +98,21 @@ def test_a_strided_convolution_and_its_derivatives_are_xla_s(
 
 
 @pytest.mark.parametrize(
+    ("channels", "padding"),
+    [((3, 5), "VALID"), ((5, 3), ((1, 0), (2, 1))), ((5, 6), ((1, 1), (1, 1)))],
+)
+def test_with_many_examples_the_derivatives_are_xla_s(channels, padding, monkeypatch):
+    """Kernel gradients are then matrix products; two examples count as many here."""
+    monkeypatch.setattr(unit_stride, "MANY_EXAMPLES", 2)
+    with jax.enable_x64(True):
+        x, kernel = arrays((2, 5, 4, channels[0]), (3, 3, *channels))
+        ours = functools.partial(strided.conv, window_strides=ONE, padding=padding)
+        assert_same(ours, xla(ONE, padding), x, kernel)
+        products = jax.make_jaxpr(jax.grad(lambda k: ours(x, k).sum()))(kernel)
+        assert "dot_general" in str(products)
+
+
+@pytest.mark.parametrize(
     ("taps", "channels", "padding"),
     [
         (3, (5, 6), ((1, 2), (1, 2))),  # a ResNet's doubling
