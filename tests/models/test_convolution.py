@@ -85,7 +85,8 @@ def test_a_convolution_and_its_derivatives_are_xla_s(side, taps, channels, paddi
     ("side", "taps", "channels", "padding"),
     [
         ((6, 8), 3, (5, 6), ((1, 1), (1, 1))),  # a generator's halving
-        ((8, 6), 4, (3, 5), ((1, 1), (1, 1))),  # a critic's, a U-Net's
+        ((8, 6), 4, (5, 6), ((1, 1), (1, 1))),  # a critic's, a U-Net's
+        ((8, 7), 5, (3, 5), ((1, 2), (2, 2))),  # a critic's first
     ],
 )
 def test_a_strided_convolution_and_its_derivatives_are_xla_s(
@@ -173,7 +174,7 @@ def test_all_convolutions_of_a_step_have_the_form_that_is_fast_in_a_loop():
         found = [
             line for line in program.split("\n") if "stablehlo.convolution" in line
         ]
-        assert len(found) > 20
+        assert len(found) >= 20
         for line in found:
             assert "[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]" in line
             other = r"(stride|lhs_dilate|rhs_dilate) = \[(?!1, 1\])"

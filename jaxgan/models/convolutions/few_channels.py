@@ -106,10 +106,8 @@ def conv_by_taps(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> jax.
     taps = list(product(range(kernel.shape[0]), range(kernel.shape[1])))
     channels_in, channels_out = kernel.shape[2:]
     height, width = (
-        size + sum(pads) - length + 1
-        for size, pads, length in zip(
-            inputs.shape[1:3], padding, kernel.shape[:2], strict=True
-        )
+        inputs.shape[1 + axis] + sum(padding[axis]) - kernel.shape[axis] + 1
+        for axis in (0, 1)
     )
     if channels_in <= channels_out:
         padded = pad_image(inputs, padding)
@@ -125,6 +123,19 @@ def conv_by_blocks(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> ja
     """Return the convolution of stride 2, with blocks of 2x2 pixels as channels.
 
     It has stride 1 on the blocks. Shapes are `conv_by_columns`'s, with few inputs.
+    """
+    inputs, kernel = split_into_blocks(inputs, kernel, padding)
+    return _conv(widen(inputs, 3), widen(kernel, 2), ((0, 0), (0, 0)))
+
+
+def split_into_blocks(
+    inputs: jax.Array, kernel: jax.Array, padding: Padding
+) -> tuple[jax.Array, jax.Array]:
+    """Return images and kernel whose plain convolution is that of stride 2.
+
+    Returns:
+        [b, h' + j - 1, w' + j - 1, 4 in] and [j, j, 4 in, out], where j is k / 2
+        rounded up, for arguments as `conv_by_columns`'s.
     """
     taps = kernel.shape[:2]
     halves = [-(-length // 2) for length in taps]
@@ -142,10 +153,9 @@ def conv_by_blocks(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> ja
     kernel = lax.pad(kernel, _zero(kernel), [*ends, (0, 0, 0), (0, 0, 0)])
     rows, columns = halves
     kernel = kernel.reshape(rows, 2, columns, 2, *kernel.shape[2:])
-    kernel = kernel.transpose(0, 2, 1, 3, 4, 5).reshape(
-        rows, columns, -1, kernel.shape[-1]
-    )
-    return _conv(widen(inputs, 3), widen(kernel, 2), ((0, 0), (0, 0)))
+    kernel = kernel.transpose(0, 2, 1, 3, 4, 5)
+    kernel = kernel.reshape(rows, columns, -1, kernel.shape[-1])
+    return inputs, kernel
 
 
 def conv_transpose_by_blocks(
