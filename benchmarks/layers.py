@@ -7,7 +7,8 @@ For each shape of a layer: the forward pass, the gradient by the input and the g
 by the kernel, next to the rate of a large matrix product in the same type. The layers
 are those that the networks call, and a row's share is of the time of all convolutions
 of an iteration; network_layers.py has their numbers of passes. Layers under 5 % are
-left out, unless there is --all. As linear layers, norms and optimizers do not count, a
+left out, unless there is --all: those with less than 1 % of the operations unmeasured,
+but for those with few channels. As linear layers, norms and optimizers do not count, a
 share of the whole step is smaller.
 
 A multiplication and an addition are two operations. They are counted from the shape: 2
@@ -16,7 +17,8 @@ the input of a transposed convolution. So multiplications by zeros of the paddin
 and zeros that a form adds do not: all forms of a layer have the same count.
 
 --forms compares forms of the layers with few channels on one side. `package` is what
-`jaxgan.models.convolutions` takes on this device, and `plain` is XLA's convolution.
+`jaxgan.models.convolutions` takes on this device, and `plain` is XLA's convolution; the
+shares are then of these layers only.
 
 Everything runs inside a `lax.scan`, as training does: there XLA's CPU backend computes
 some gradients differently. Medians, all forms and passes in turns. On a machine that
@@ -34,12 +36,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import side_by_side
+from cases import CASES
 from jax import lax
-from network_layers import CASES, Layer, find_layers
+from network_layers import Layer, find_layers
 
 from jaxgan.models.convolutions.unit_stride import FEW_CHANNELS
 from jaxgan.runtime import precision
 
+CHOICES = [name for name in CASES if name != "mlp"]  # which has no convolutions
 PASSES = ("forward", "input", "kernel")
 LEAST_SHARE = 0.05
 
@@ -145,9 +149,12 @@ def measure_case(
     """Return a row for each layer shape and form of a case; print them as well."""
     counts = find_layers(CASES[name], flags.dtype)
     found = {}
+    work = {layer: count * layer.flops() for layer, count in counts.items()}
     for layer in counts:
         narrow = min(layer.kernel[2:]) <= FEW_CHANNELS
-        if narrow or not flags.forms:
+        # To measure those with little work would take most of the time.
+        small = work[layer] < LEAST_SHARE / 5 * sum(work.values())
+        if narrow or (not flags.forms and (flags.all or not small)):
             found[layer] = measure(layer, flags.forms, timer)
     rates = {
         dtype: matrix_rate(dtype, timer) for dtype in {layer.dtype for layer in found}
@@ -161,8 +168,7 @@ def measure_case(
     for layer, count in counts.items():
         if layer not in found:
             continue
-        times = found[layer]["package"]
-        share = count * sum(times[which] for which in PASSES) / total
+        share = count * sum(found[layer]["package"][w] for w in PASSES) / total
         if share < LEAST_SHARE and not flags.all and not flags.forms:
             continue
         for form, times in found[layer].items():
@@ -206,7 +212,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     parser = side_by_side.parser(__doc__, blocks=7, iterations=4)
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CHOICES))
     parser.add_argument(
         "--dtype", choices=("float32", "tf32", "bfloat16"), default="float32"
     )
@@ -214,8 +220,8 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="layers under 5 %% too")
     parser.add_argument("--processor-time", action="store_true")
     flags = parser.parse_args()
-    if unknown := set(flags.cases) - set(CASES):
-        parser.error(f"CASE {', '.join(unknown)}: choose from {', '.join(CASES)}")
+    if unknown := set(flags.cases) - set(CHOICES):
+        parser.error(f"CASE {', '.join(unknown)}: choose from {', '.join(CHOICES)}")
     threads = side_by_side.limit_threads(flags.threads)
     precision.configure(flags.dtype, deterministic=False)
     clock = time.perf_counter
@@ -225,7 +231,7 @@ def main() -> None:
     device = jax.devices()[0]
     print(f"{device.device_kind}, jax {jax.__version__}, --dtype={flags.dtype}")
     rows = []
-    for name in flags.cases or CASES:
+    for name in flags.cases or CHOICES:
         made = measure_case(name, flags, timer)
         show(made)
         rows += made

@@ -3,59 +3,28 @@
 layers.py measures them. Forms that no network uses are here and not in the package.
 """
 
-import runpy
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from cases import Case, config_of, networks_of
 from jax import lax
 
-from jaxgan.experiment import build
 from jaxgan.models.convolutions import few_channels, strided
 from jaxgan.models.convolutions.unit_stride import FEW_CHANNELS, LAYOUT
 
-CONFIGS = Path(__file__).parents[1] / "configs"
-
-
-class Case(NamedTuple):
-    """Networks, and how often an iteration takes a batch through them and back."""
-
-    config: str
-    variant: str
-    side: int
-    batch: int
-    passes: dict[str, int]
-    changes: dict[str, Any]
-
-
-def cyclegan(side: int, batch: int, blocks: int = 9, width: int = 64) -> Case:
-    """Return CycleGAN: six generator passes, and six of the critics."""
-    changes = {
-        "generator.name": f"resnet_{blocks}blocks",
-        "generator.width": width,
-        "critic.width": width,
-    }
-    return Case(
-        "cyclegan", "folder", side, batch, {"generator": 6, "critic": 6}, changes
-    )
-
-
-CASES = {
-    "cyclegan64": cyclegan(64, 4, blocks=6, width=32),
-    "cyclegan128": cyclegan(128, 1),
-    "cyclegan256": cyclegan(256, 1),
-    "cyclegan256_batch8": cyclegan(256, 8),
-    # Real, fake and, for the penalty, two passes at the interpolates, five times.
-    "cifar_resnet": Case(
-        "wgan_gp", "cifar10_resnet", 32, 64, {"generator": 2, "critic": 21}, {}
-    ),
-    "dcgan64": Case("wgan", "image64", 64, 64, {"generator": 2, "critic": 11}, {}),
+# How often an iteration takes a batch through a network and back, by `gan.name`; a pass
+# without a way back counts as a third. A penalty is four thirds (flops.py). WGAN-GP's
+# generator makes twice as many examples in its own turn (cifar10_resnet).
+PASSES = {
+    "cyclegan": {"generator": 6, "critic": 6},
+    "wgan_gp": {"generator": 4, "critic": 18},
+    "wgan": {"generator": 3, "critic": 11},
 }
 
 
@@ -162,14 +131,8 @@ def conv_by_output_blocks(
 
 def find_layers(case: Case, dtype: str) -> Counter[Layer]:
     """Return the layers of a case with the number of their passes in an iteration."""
-    config = runpy.run_path(str(CONFIGS / f"{case.config}.py"))["get_config"](
-        case.variant
-    )
-    values = case.changes | {"data.image_size": case.side, "train.precision": dtype}
-    if case.config == "cyclegan":
-        values["data.resize"] = case.side
-    config.update_from_flattened_dict(values)
-    networks = build(config).networks((case.side, case.side, 3))
+    config = config_of(case, dtype)
+    networks = networks_of(config)
     seen: list[Layer] = []
 
     def record(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
@@ -180,12 +143,13 @@ def find_layers(case: Case, dtype: str) -> Counter[Layer]:
             seen.append(as_layer(module, args[0].shape))
         return call(*args, **kwargs)
 
-    images = jax.ShapeDtypeStruct((case.batch, case.side, case.side, 3), jnp.float32)
+    batch = config.data.batch_size
+    images = jax.ShapeDtypeStruct((batch, *networks.shape), jnp.float32)
     found: Counter[Layer] = Counter()
-    for player, passes in case.passes.items():
+    for player, passes in PASSES[config.gan.name].items():
         module, inputs = getattr(networks, player), images
-        if player == "generator" and case.config != "cyclegan":
-            latents = (case.batch, networks.latent_size)
+        if player == "generator" and config.gan.name != "cyclegan":
+            latents = (batch, networks.latent_size)
             inputs = jax.ShapeDtypeStruct(latents, jnp.float32)
         seen.clear()
         with nn.intercept_methods(record):

@@ -174,7 +174,7 @@ def test_all_convolutions_of_a_step_have_the_form_that_is_fast_in_a_loop():
         found = [
             line for line in program.split("\n") if "stablehlo.convolution" in line
         ]
-        assert len(found) >= 20
+        assert len(found) > 15
         for line in found:
             assert "[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]" in line
             other = r"(stride|lhs_dilate|rhs_dilate) = \[(?!1, 1\])"

@@ -17,7 +17,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxgan.models.convolutions.unit_stride import FEW_CHANNELS, LAYOUT, Padding
+from jaxgan.models.convolutions.unit_stride import (
+    FEW_CHANNELS,
+    LAYOUT,
+    Padding,
+    pad_image,
+)
 
 MULTIPLE = 8  # of channels: tensor cores read eight 16-bit values at a time
 
@@ -237,12 +242,6 @@ def widen(array: jax.Array, axis: int) -> jax.Array:
     pads = [(0, 0, 0)] * array.ndim
     pads[axis] = (0, -array.shape[axis] % MULTIPLE, 0)
     return lax.pad(array, _zero(array), pads)
-
-
-def pad_image(inputs: jax.Array, padding: Padding) -> jax.Array:
-    """Put zeros around images [b, h, w, c]; negative numbers cut rows or columns."""
-    rows, columns = ((*pads, 0) for pads in padding)
-    return lax.pad(inputs, _zero(inputs), [(0, 0, 0), rows, columns, (0, 0, 0)])
 
 
 def _zero(array: jax.Array) -> jax.Array:

@@ -76,17 +76,32 @@ def kernel_gradient(
         outputs: [b, h', w', out], a cotangent of the convolution's.
         padding: of the convolution.
     """
-    channels_out = outputs.shape[-1]
-    taps = inputs.shape[2] + sum(padding[1]) - outputs.shape[2] + 1
-    if taps == 1 or channels_out > FEW_CHANNELS:
+    features = outputs.shape[-1]
+    rows, columns = (
+        inputs.shape[1 + axis] + sum(padding[axis]) - outputs.shape[1 + axis] + 1
+        for axis in (0, 1)
+    )
+    if columns == 1 or features > FEW_CHANNELS:
         return _kernel_gradient(inputs, outputs, padding)
-    # Output column q - tap meets input column q.
-    rows, (left, right) = padding
-    spread = _pad_columns(outputs, (taps - 1 - left, taps - 1 - right))
-    spread = _stack_columns(spread, taps, inputs.shape[2])
-    gradient = _kernel_gradient(inputs, spread, (rows, (0, 0)))
-    shape = (gradient.shape[0], inputs.shape[-1], taps, channels_out)
-    return gradient.reshape(shape).swapaxes(1, 2)[:, ::-1]
+    # One product with patches of the outputs. Output q - tap meets input q, so the taps
+    # are in reverse. For 7x7, 64 to 3, it had 68 GFLOP/s where 53 came from columns as
+    # channels.
+    around = [
+        (taps - 1 - low, taps - 1 - high)
+        for taps, (low, high) in zip((rows, columns), padding, strict=True)
+    ]
+    height, width, channels = inputs.shape[1:]
+    padded = pad_image(outputs, (around[0], around[1]))
+    patches = jnp.concatenate(
+        [
+            padded[:, i : i + height, j : j + width]
+            for i in reversed(range(rows))
+            for j in reversed(range(columns))
+        ],
+        axis=-1,
+    )
+    matrix = _sum_products(inputs, patches)
+    return matrix.reshape(channels, rows, columns, features).transpose(1, 2, 0, 3)
 
 
 def _conv(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
@@ -122,16 +137,12 @@ def _products_by_taps(
     inputs: jax.Array, outputs: jax.Array, padding: Padding
 ) -> jax.Array:
     """Return the same as one matrix product for each tap, over pixels and examples."""
-    height, width, features = outputs.shape[1:]
-    zero = jnp.zeros((), inputs.dtype)
-    rows, columns = ((low, high, 0) for low, high in padding)
-    inputs = lax.pad(inputs, zero, [(0, 0, 0), rows, columns, (0, 0, 0)])
-    matrix = outputs.reshape(-1, features)
+    height, width = outputs.shape[1:3]
+    inputs = pad_image(inputs, padding)
 
     def product(top: int, left: int) -> jax.Array:
         shifted = inputs[:, top : top + height, left : left + width]
-        shifted = shifted.reshape(-1, inputs.shape[-1])
-        return lax.dot_general(shifted, matrix, (((0,), (0,)), ((), ())))
+        return _sum_products(shifted, outputs)
 
     tops = range(inputs.shape[1] - height + 1)
     lefts = range(inputs.shape[2] - width + 1)
@@ -149,10 +160,21 @@ def _input_gradient(
     return conv(outputs, kernel[::-1, ::-1].swapaxes(2, 3), (rows, columns))
 
 
-def _pad_columns(inputs: jax.Array, columns: tuple[int, int]) -> jax.Array:
-    low, high = columns
+def _sum_products(inputs: jax.Array, outputs: jax.Array) -> jax.Array:
+    """Return [in, out]: the sum of products over examples and pixels."""
+    rows, columns = (x.reshape(-1, x.shape[-1]) for x in (inputs, outputs))
+    return lax.dot_general(rows, columns, (((0,), (0,)), ((), ())))
+
+
+def pad_image(inputs: jax.Array, padding: Padding) -> jax.Array:
+    """Put zeros around images [b, h, w, c]; negative numbers cut rows or columns."""
+    rows, columns = ((*pads, 0) for pads in padding)
     zero = jnp.zeros((), inputs.dtype)
-    return lax.pad(inputs, zero, [(0, 0, 0), (0, 0, 0), (low, high, 0), (0, 0, 0)])
+    return lax.pad(inputs, zero, [(0, 0, 0), rows, columns, (0, 0, 0)])
+
+
+def _pad_columns(inputs: jax.Array, columns: tuple[int, int]) -> jax.Array:
+    return pad_image(inputs, ((0, 0), columns))
 
 
 def _stack_columns(inputs: jax.Array, taps: int, width: int) -> jax.Array:
