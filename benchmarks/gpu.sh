@@ -72,6 +72,10 @@ part remat512 80 "$python" benchmarks/row.py cyclegan256 --only=jaxgan \
     --precision=bfloat16 --iterations=3 \
     --fields=train.remat=True,data.resize=572,data.image_size=512 ${SMOKE:+--smoke}
 row dcgan64-tf32 60 dcgan64 tf32
+if [ -f benchmarks/layers.py ]; then
+    part forms-bfloat16 150 "$python" benchmarks/layers.py --forms cyclegan256_batch8 \
+        --dtype=bfloat16 --json="$folder/forms-bfloat16.json"
+fi
 
 for name in "${parts[@]}"; do
     printf '\n== %s\n' "$name"

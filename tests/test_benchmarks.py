@@ -53,6 +53,32 @@ def test_summary_of_the_blocks():
     assert high == pytest.approx(3 / 8 + 0.8 * (4 / 5 - 3 / 8))
 
 
+def test_layers_are_those_of_the_networks_and_count_their_multiplications():
+    module = load("network_layers")
+    case = load("cases")["cyclegan"](32, 36, 6, 8, 2)
+    layers = module["find_layers"](case, "bfloat16")
+    found = {str(layer): (layer, passes) for layer, passes in layers.items()}
+    block, passes = found["2x10x10 3x3, 32 to 32, stride 1"]
+    assert passes == 6 * 12  # two convolutions in each of six blocks
+    assert block.dtype == "bfloat16"
+    assert block.flops() == 2 * 2 * 8 * 8 * 3 * 3 * 32 * 32
+    doubled, passes = found["2x8x8 3x3, 32 to 16, transposed"]
+    assert passes == 6
+    assert doubled.flops() == 2 * 2 * 8 * 8 * 3 * 3 * 32 * 16
+    last, _ = found["2x38x38 7x7, 8 to 3, stride 1"]
+    assert last.dtype == "float32"  # as in the network
+    rng = np.random.default_rng(0)
+    x, kernel = (rng.normal(size=o.shape).astype("f4") for o in last.operands())
+    forms = last.forms()
+    assert set(forms) == {
+        "plain", "padded", "columns", "taps", "outputs 2x2", "outputs 4x4"
+    }  # fmt: skip
+    for form in forms.values():
+        np.testing.assert_allclose(
+            form(x, kernel), last.package(x, kernel), rtol=0, atol=1e-3
+        )
+
+
 def test_sides_take_turns_and_none_is_always_the_first():
     module, order = load("side_by_side"), []
 

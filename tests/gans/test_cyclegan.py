@@ -487,14 +487,15 @@ def test_each_network_has_two_passes_a_step(identity, plain_convolutions):
 
 
 def test_fakes_made_twice_are_counted(plain_convolutions, monkeypatch):
-    """XLA does not merge them with those of the generators' turn."""
+    """Of flipped images: XLA can merge the same ones with the generators' turn's."""
     make = module.turn
 
     def making_fakes_again(player, loss, *arguments):
         take = make(player, loss, *arguments)
 
         def twice(state, batch, key):
-            made = loss(state.generator.params, state, batch, key)[1].for_later_turns
+            flipped = batch | {name: batch[name][:, ::-1] for name in "ab"}
+            made = loss(state.generator.params, state, flipped, key)[1].for_later_turns
             state, batch, metrics = take(state, batch, key)
             return state, batch | made, metrics
 

@@ -310,6 +310,73 @@ def test_instance_norm_has_mean_0_and_variance_1_by_example_and_channel():
     np.testing.assert_allclose(made.var(axis=(1, 2)), expected, rtol=1e-3)
 
 
+def test_derivatives_of_instance_norm_are_those_of_its_formula():
+    """First derivatives, and those of a penalty on the input gradient; float64."""
+
+    def formula(x):
+        centred = x - x.mean((1, 2), keepdims=True)
+        variance = jnp.square(centred).mean((1, 2), keepdims=True)
+        return centred / jnp.sqrt(variance + 1e-5)
+
+    def derivatives(norm, x):
+        def gradient(x):
+            return jax.grad(lambda x: (jnp.sin(3 * norm(x)) * x**2).sum())(x)
+
+        def penalty(x):
+            return jnp.square(jnp.sqrt((gradient(x) ** 2).sum((1, 2, 3))) - 1).sum()
+
+        return norm(x), gradient(x), jax.grad(penalty)(x)
+
+    with jax.enable_x64(True):
+        x = jnp.asarray(images(5, batch=3), jnp.float64)
+        both = jax.jit(
+            lambda x: [derivatives(f, x) for f in (image_layers.instance_norm, formula)]
+        )
+        for ours, theirs in zip(*both(x), strict=True):
+            scale = np.abs(theirs).max()
+            np.testing.assert_allclose(ours / scale, theirs / scale, atol=1e-12, rtol=0)
+
+
+def test_the_gradient_of_instance_norm_is_as_exact_as_the_norm():
+    """A large mean with a small deviation, where sums of squares would cancel."""
+    x = 0.01 * images(16, batch=2) + 4.0
+    weights = images(16, batch=2)[::-1]
+
+    def gradient(x):
+        weighted = weights.astype(x.dtype)
+        return jax.grad(lambda x: (image_layers.instance_norm(x) * weighted).sum())(x)
+
+    found = gradient(x)
+    assert found.dtype == jnp.float32
+    with jax.enable_x64(True):
+        exact = np.asarray(gradient(jnp.asarray(x, jnp.float64)))
+    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-3 * np.abs(exact).max())
+    small = jax.grad(lambda x: image_layers.instance_norm(x).sum().astype(jnp.float32))
+    assert small(x.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+
+
+def test_reflection_and_its_gradient_are_those_of_jnp_pad_at_any_width():
+    x, widths = images(6, batch=2), (1, 3, 6)
+
+    def both(x):
+        found = []
+        for width in widths:
+            around = ((0, 0), (width, width), (width, width), (0, 0))
+            for padded in (
+                lambda x, width=width: image_layers.pad(x, width, "reflect"),
+                lambda x, around=around: jnp.pad(x, around, mode="reflect"),
+            ):
+                weight = jnp.arange(padded(x).size).reshape(padded(x).shape) % 7
+                gradient = jax.grad(lambda x, f=padded, w=weight: (f(x) * w).sum())(x)
+                found.append((padded(x), gradient))
+        return found
+
+    found = jax.jit(both)(x)
+    for ours, theirs in zip(found[::2], found[1::2], strict=True):
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("name", "numpys"),
     [("reflect", "reflect"), ("replicate", "edge"), ("zero", "constant")],

@@ -1,1 +1,1 @@
-"""Convolutions that are fast on a CPU. Other backends do not need this folder."""
+"""Convolutions fast on CPUs, and with few channels on GPUs; not needed elsewhere."""

@@ -1,4 +1,4 @@
-"""Convolutions of stride 1 and 2, for `nn.Conv`, that are fast on a CPU too.
+"""Convolutions of stride 1 and 2, for `nn.Conv`, that are fast on CPUs and GPUs.
 
 XLA's CPU backend has no fast path for a convolution whose input is dilated. Two
 gradients of a GAN are just that: the weight gradient of a stride-2 transposed
@@ -7,7 +7,7 @@ convolution (the gradient penalty). So these are split into four phases, even an
 rows times even and odd columns. Each phase is a sum of ordinary convolutions
 (`unit_stride.conv`). It is the same function with the same number of multiplications,
 4 to 50 times faster on two cores. Other backends get one convolution, for which their
-libraries have kernels.
+libraries have kernels. Only for few channels has a GPU's none: `few_channels`.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from flax.linen.dtypes import promote_dtype
 from flax.typing import Dtype, Initializer
 from jax import lax
 
-from jaxgan.models.convolutions import unit_stride
+from jaxgan.models.convolutions import few_channels, unit_stride
 from jaxgan.models.convolutions.unit_stride import LAYOUT, Padding
 
 
@@ -39,23 +39,32 @@ def conv(
         kernel: [k, k, c, features].
         window_strides: (1, 1) or (2, 2).
         padding: 'SAME', 'VALID' or ((low, high), (low, high)).
-        **options: passed to `lax.conv_general_dilated`, which only backends other than
-            the CPU call here.
+        **options: passed to `lax.conv_general_dilated`, which is called here only on
+            TPUs, and on GPUs where neither side has few channels.
 
     Returns:
         [b, h', w', features].
     """
-    if jax.default_backend() != "cpu":
-        return lax.conv_general_dilated(
-            inputs, kernel, window_strides, padding, **options
-        )
     if isinstance(padding, str):
         sizes = inputs.shape[1:3], kernel.shape[:2]
         padding = lax.padtype_to_pads(*sizes, window_strides, padding)
     (top, bottom), (left, right) = padding
     pads: Padding = ((top, bottom), (left, right))
+    backend = jax.default_backend()
+    if backend != "cpu":
+        form = None
+        if backend == "gpu":
+            form = few_channels.choose_form(kernel.shape, window_strides)
+        if form is not None:
+            return form(inputs, kernel, pads)
+        return lax.conv_general_dilated(inputs, kernel, window_strides, pads, **options)
     if tuple(window_strides) == (1, 1):
         return unit_stride.conv(inputs, kernel, pads)
+    if kernel.shape[2] <= unit_stride.FEW_CHANNELS:
+        # One convolution with four times the channels, where phases would be four with
+        # few. Timings are in docs/performance.md.
+        blocks = few_channels.split_into_blocks(inputs, kernel, pads)
+        return unit_stride.conv(*blocks, ((0, 0), (0, 0)))
     return conv_by_phases(inputs, kernel, pads)
 
 
@@ -83,6 +92,22 @@ def conv_by_phases(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> ja
         )
         parts.append(part)
     return sum(parts[1:], start=parts[0])
+
+
+def conv_transpose(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
+    """Return `lax.conv_transpose(inputs, kernel, (2, 2), padding)`.
+
+    Arguments and shapes are those of `conv_transpose_by_phases`.
+    """
+    backend = jax.default_backend()
+    if backend == "cpu":
+        return conv_transpose_by_phases(inputs, kernel, padding)
+    form = None
+    if backend == "gpu":
+        form = few_channels.choose_transposed_form(kernel.shape)
+    if form is not None:
+        return form(inputs, kernel, padding)
+    return lax.conv_transpose(inputs, kernel, (2, 2), padding, dimension_numbers=LAYOUT)
 
 
 def conv_transpose_by_phases(
@@ -163,10 +188,5 @@ class ConvTranspose(nn.Module):
         inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=self.dtype)
         low = (self.size + 1) // 2
         padding = self.padding or ((low, self.size - low),) * 2
-        if jax.default_backend() == "cpu":
-            outputs = conv_transpose_by_phases(inputs, kernel, padding)
-        else:
-            outputs = lax.conv_transpose(
-                inputs, kernel, (2, 2), padding, dimension_numbers=LAYOUT
-            )
+        outputs = conv_transpose(inputs, kernel, padding)
         return outputs if bias is None else outputs + bias.reshape(1, 1, 1, -1)

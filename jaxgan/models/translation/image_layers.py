@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.typing import Initializer
+from jax import lax
 
 NORMS = ("instance", "batch", "none")
 # Names in PyTorch and in this project's configs, to those in numpy.
@@ -60,8 +61,28 @@ def pad(inputs: jax.Array, width: int, mode: str) -> jax.Array:
 
     `mode` is a key of PADDINGS.
     """
-    widths = ((0, 0), (width, width), (width, width), (0, 0))
-    return jnp.pad(inputs, widths, mode=PADDINGS[mode])
+    if mode == "zero" or width >= min(inputs.shape[1:3]):
+        widths = ((0, 0), (width, width), (width, width), (0, 0))
+        return jnp.pad(inputs, widths, mode=PADDINGS[mode])
+
+    # jnp.pad copies the whole map once for each axis. Here only the outer concatenation
+    # does: XLA fuses the inner ones into it, because each is used once.
+    def borders(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
+        size = x.shape[axis]
+        if mode == "replicate":
+            first = lax.slice_in_dim(x, 0, 1, axis=axis)
+            last = lax.slice_in_dim(x, size - 1, size, axis=axis)
+            return first.repeat(width, axis), last.repeat(width, axis)
+        first = lax.slice_in_dim(x, 1, width + 1, axis=axis)
+        last = lax.slice_in_dim(x, size - width - 1, size - 1, axis=axis)
+        return lax.rev(first, (axis,)), lax.rev(last, (axis,))
+
+    def widen(x: jax.Array, axis: int) -> list[jax.Array]:
+        low, high = borders(x, axis)
+        return [low, x, high]
+
+    rows = [jnp.concatenate(widen(x, 2), axis=2) for x in widen(inputs, 1)]
+    return jnp.concatenate(rows, axis=1)
 
 
 def upsample_bilinear(inputs: jax.Array) -> jax.Array:
@@ -76,6 +97,7 @@ def upsample_bilinear(inputs: jax.Array) -> jax.Array:
     return jax.image.resize(inputs, shape, "bilinear")
 
 
+@jax.custom_vjp
 def instance_norm(inputs: jax.Array) -> jax.Array:
     """Normalise each channel of each example [b, h, w, c].
 
@@ -89,10 +111,50 @@ def instance_norm(inputs: jax.Array) -> jax.Array:
     # forward and gradient in a scan took 61 ms for [1, 64, 64, 256] and 77 ms for
     # [4, 64, 64, 64], where this took 42 and 53 (two busy cores, the fastest of 7
     # runs). For bfloat16 inputs all three have the same largest error, 0.0076.
+    return _normalise(inputs, *_moments(inputs)).astype(inputs.dtype)
+
+
+# A gradient of its own, because JAX's takes three sums one after the other, and keeps
+# the centred inputs in float32. This one takes two sums at once and keeps the inputs
+# themselves: four readings of a map and one writing, not six and two. On two busy cores
+# forward and gradient took 0.52 ms of processor time and not 0.71 for [4, 64, 64, 32],
+# 0.97 and not 1.04 for [1, 128, 128, 64], and the same for small maps.
+
+
+def _moments(inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return mean and 1 / deviation [b, 1, 1, c], float32 at least."""
     x = inputs.astype(jnp.promote_types(inputs.dtype, jnp.float32))
-    centred = x - x.mean((1, 2), keepdims=True)
-    variance = jnp.square(centred).mean((1, 2), keepdims=True)
-    return (centred * jax.lax.rsqrt(variance + 1e-5)).astype(inputs.dtype)
+    mean = x.mean((1, 2), keepdims=True)
+    variance = jnp.square(x - mean).mean((1, 2), keepdims=True)
+    # The barrier hides that the caller subtracts the mean too. XLA would else write the
+    # difference to memory, for which there is no need.
+    return lax.optimization_barrier((mean, lax.rsqrt(variance + 1e-5)))
+
+
+def _normalise(inputs: jax.Array, mean: jax.Array, scale: jax.Array) -> jax.Array:
+    return (inputs.astype(mean.dtype) - mean) * scale
+
+
+_Saved = tuple[jax.Array, jax.Array, jax.Array]
+
+
+def _norm_forward(inputs: jax.Array) -> tuple[jax.Array, _Saved]:
+    saved = (inputs, *_moments(inputs))
+    return _normalise(*saved).astype(inputs.dtype), saved
+
+
+def _norm_backward(saved: _Saved, cotangents: jax.Array) -> tuple[jax.Array]:
+    """Return scale (g - mean g - y mean(g y)) for outputs y and their cotangents g."""
+    inputs, mean, scale = saved
+    g = cotangents.astype(mean.dtype)
+    products = g * _normalise(inputs, mean, scale)
+    sums = [x.mean((1, 2), keepdims=True) for x in (g, products)]
+    mean_g, mean_gy, mean, scale = lax.optimization_barrier((*sums, mean, scale))
+    y = _normalise(inputs, mean, scale)
+    return ((scale * (g - mean_g - y * mean_gy)).astype(inputs.dtype),)
+
+
+instance_norm.defvjp(_norm_forward, _norm_backward)
 
 
 def dropout(inputs: jax.Array, keys: jax.Array | None, number: int) -> jax.Array:
