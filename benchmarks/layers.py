@@ -40,7 +40,7 @@ from cases import CASES
 from jax import lax
 from network_layers import Layer, find_layers
 
-from jaxgan.models.convolutions.unit_stride import FEW_CHANNELS
+from jaxgan.models.convolutions.layout import FEW_CHANNELS
 from jaxgan.runtime import precision
 
 CHOICES = [name for name in CASES if name != "mlp"]  # which has no convolutions

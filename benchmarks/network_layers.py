@@ -16,7 +16,7 @@ from cases import Case, config_of, networks_of
 from jax import lax
 
 from jaxgan.models.convolutions import few_channels, strided
-from jaxgan.models.convolutions.unit_stride import FEW_CHANNELS, LAYOUT
+from jaxgan.models.convolutions.layout import FEW_CHANNELS, LAYOUT
 
 # How often an iteration takes a batch through a network and back, by `gan.name`; a pass
 # without a way back counts as a third. A penalty is four thirds (flops.py). WGAN-GP's

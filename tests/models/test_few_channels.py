@@ -8,7 +8,7 @@ from jax import lax
 
 from jaxgan.models import layers
 from jaxgan.models.convolutions import few_channels, strided
-from jaxgan.models.convolutions.unit_stride import LAYOUT
+from jaxgan.models.convolutions.layout import LAYOUT
 
 # Of LLVM; half the time of compilation.
 QUICK = {"xla_backend_optimization_level": 0}

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxgan.models.convolutions.unit_stride import (
+from jaxgan.models.convolutions.layout import (
     FEW_CHANNELS,
     LAYOUT,
     Padding,

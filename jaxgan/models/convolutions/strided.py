@@ -22,7 +22,7 @@ from flax.typing import Dtype, Initializer
 from jax import lax
 
 from jaxgan.models.convolutions import few_channels, unit_stride
-from jaxgan.models.convolutions.unit_stride import LAYOUT, Padding
+from jaxgan.models.convolutions.layout import FEW_CHANNELS, LAYOUT, Padding
 
 
 def conv(
@@ -60,7 +60,7 @@ def conv(
         return lax.conv_general_dilated(inputs, kernel, window_strides, pads, **options)
     if tuple(window_strides) == (1, 1):
         return unit_stride.conv(inputs, kernel, pads)
-    if kernel.shape[2] <= unit_stride.FEW_CHANNELS:
+    if kernel.shape[2] <= FEW_CHANNELS:
         # One convolution with four times the channels, where phases would be four with
         # few. Timings are in docs/performance.md.
         blocks = few_channels.split_into_blocks(inputs, kernel, pads)

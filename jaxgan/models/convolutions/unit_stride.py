@@ -21,16 +21,15 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-LAYOUT = ("NHWC", "HWIO", "NHWC")
-FEW_CHANNELS = 4  # up to so many, the kernel's columns are counted as channels
+from jaxgan.models.convolutions import winograd
+from jaxgan.models.convolutions.layout import FEW_CHANNELS, LAYOUT, Padding, pad_image
+
 # From so many on, the gradient by the kernel is a matrix product for each tap. As a
 # convolution by the outputs it slows down with the number of examples: 3x3, 128 to 128,
 # 16x16 pixels and 4, 8, 16, 32 and 64 examples had 154, 131, 120, 59 and 53 GFLOP/s,
 # products 128, 132, 132, 115 and 111, where a large matrix product had 200. One matrix
 # product of patches had 81 for 64 examples, and it takes much memory.
 MANY_EXAMPLES = 8
-
-Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -42,6 +41,17 @@ def conv(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
         kernel: [k, k, in, out].
         padding: ((above, below), (left, right)) zeros around the inputs.
     """
+    height, width = (
+        inputs.shape[1 + axis] + sum(padding[axis]) - kernel.shape[axis] + 1
+        for axis in (0, 1)
+    )
+    outputs_shape = len(inputs), height, width, kernel.shape[3]
+    if winograd.suits(kernel.shape, outputs_shape, inputs.dtype):
+        return winograd.conv(inputs, kernel, padding)
+    return _conv_by_xla(inputs, kernel, padding)
+
+
+def _conv_by_xla(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
     taps, channels_in, channels_out = kernel.shape[1:]
     if taps == 1 or min(channels_in, channels_out) > FEW_CHANNELS:
         return _padded_conv(inputs, kernel, padding)
@@ -64,6 +74,28 @@ def conv(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
+def input_gradient(
+    outputs: jax.Array, kernel: jax.Array, padding: Padding
+) -> jax.Array:
+    """Return the gradient by the inputs, [b, h, w, in], of a convolution.
+
+    It is that of the scalar product <outputs, conv(inputs, kernel, padding)>.
+
+    Args:
+        outputs: [b, h', w', out], a cotangent of the convolution's.
+        kernel: [k, k, in, out].
+        padding: of the convolution.
+    """
+    if winograd.suits(kernel.shape, outputs.shape, outputs.dtype):
+        return winograd.input_gradient(outputs, kernel, padding)
+    rows, columns = (
+        (taps - 1 - before, taps - 1 - after)
+        for taps, (before, after) in zip(kernel.shape[:2], padding, strict=True)
+    )
+    return _conv_by_xla(outputs, kernel[::-1, ::-1].swapaxes(2, 3), (rows, columns))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
 def kernel_gradient(
     inputs: jax.Array, outputs: jax.Array, padding: Padding
 ) -> jax.Array:
@@ -81,6 +113,9 @@ def kernel_gradient(
         inputs.shape[1 + axis] + sum(padding[axis]) - outputs.shape[1 + axis] + 1
         for axis in (0, 1)
     )
+    kernel_shape = rows, columns, inputs.shape[-1], features
+    if winograd.suits(kernel_shape, outputs.shape, inputs.dtype):
+        return winograd.kernel_gradient(inputs, outputs, padding)
     if columns == 1 or features > FEW_CHANNELS:
         return _kernel_gradient(inputs, outputs, padding)
     # One product with patches of the outputs. Output q - tap meets input q, so the taps
@@ -149,28 +184,10 @@ def _products_by_taps(
     return jnp.stack([jnp.stack([product(i, j) for j in lefts]) for i in tops])
 
 
-def _input_gradient(
-    outputs: jax.Array, kernel: jax.Array, padding: Padding
-) -> jax.Array:
-    """Return the gradient of <outputs, conv(inputs, kernel, padding)> by the inputs."""
-    rows, columns = (
-        (taps - 1 - before, taps - 1 - after)
-        for taps, (before, after) in zip(kernel.shape[:2], padding, strict=True)
-    )
-    return conv(outputs, kernel[::-1, ::-1].swapaxes(2, 3), (rows, columns))
-
-
 def _sum_products(inputs: jax.Array, outputs: jax.Array) -> jax.Array:
     """Return [in, out]: the sum of products over examples and pixels."""
     rows, columns = (x.reshape(-1, x.shape[-1]) for x in (inputs, outputs))
     return lax.dot_general(rows, columns, (((0,), (0,)), ((), ())))
-
-
-def pad_image(inputs: jax.Array, padding: Padding) -> jax.Array:
-    """Put zeros around images [b, h, w, c]; negative numbers cut rows or columns."""
-    rows, columns = ((*pads, 0) for pads in padding)
-    zero = jnp.zeros((), inputs.dtype)
-    return lax.pad(inputs, zero, [(0, 0, 0), rows, columns, (0, 0, 0)])
 
 
 def _pad_columns(inputs: jax.Array, columns: tuple[int, int]) -> jax.Array:
@@ -185,6 +202,9 @@ def _stack_columns(inputs: jax.Array, taps: int, width: int) -> jax.Array:
 
 _Pair = tuple[jax.Array, jax.Array]
 
+# The three are linear in each argument, and each is a gradient of the others: the one
+# by what the others take and it does not.
+
 
 def _conv_forward(
     inputs: jax.Array, kernel: jax.Array, padding: Padding
@@ -195,21 +215,33 @@ def _conv_forward(
 def _conv_backward(padding: Padding, saved: _Pair, outputs: jax.Array) -> _Pair:
     inputs, kernel = saved
     return (
-        _input_gradient(outputs, kernel, padding),
+        input_gradient(outputs, kernel, padding),
         kernel_gradient(inputs, outputs, padding),
     )
 
 
-def _gradient_forward(
+def _input_forward(
+    outputs: jax.Array, kernel: jax.Array, padding: Padding
+) -> tuple[jax.Array, _Pair]:
+    return input_gradient(outputs, kernel, padding), (outputs, kernel)
+
+
+def _input_backward(padding: Padding, saved: _Pair, inputs: jax.Array) -> _Pair:
+    outputs, kernel = saved
+    return conv(inputs, kernel, padding), kernel_gradient(inputs, outputs, padding)
+
+
+def _kernel_forward(
     inputs: jax.Array, outputs: jax.Array, padding: Padding
 ) -> tuple[jax.Array, _Pair]:
     return kernel_gradient(inputs, outputs, padding), (inputs, outputs)
 
 
-def _gradient_backward(padding: Padding, saved: _Pair, kernel: jax.Array) -> _Pair:
+def _kernel_backward(padding: Padding, saved: _Pair, kernel: jax.Array) -> _Pair:
     inputs, outputs = saved
-    return _input_gradient(outputs, kernel, padding), conv(inputs, kernel, padding)
+    return input_gradient(outputs, kernel, padding), conv(inputs, kernel, padding)
 
 
 conv.defvjp(_conv_forward, _conv_backward)
-kernel_gradient.defvjp(_gradient_forward, _gradient_backward)
+input_gradient.defvjp(_input_forward, _input_backward)
+kernel_gradient.defvjp(_kernel_forward, _kernel_backward)
