@@ -9,6 +9,7 @@ import pytest
 from helpers.convolutions import arrays, assert_same, xla
 
 from jaxgan.models.convolutions import strided, unit_stride, winograd
+from jaxgan.models.convolutions.layout import LAYOUT
 
 ONE = (1, 1)
 FLOAT32, BFLOAT16 = np.dtype(np.float32), np.dtype(jnp.bfloat16)
@@ -22,20 +23,38 @@ def always(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("side", "padding"),
+    ("side", "taps", "stride", "padding"),
     [
-        ((6, 8), "VALID"),  # a ResNet's block
-        ((5, 6), ((1, 1), (1, 1))),  # the same with zero padding; odd outputs
-        ((6, 7), ((2, -1), (0, 1))),  # a phase of a strided convolution
+        ((6, 8), 3, 1, "VALID"),  # a ResNet's block
+        ((5, 6), 3, 1, ((1, 1), (1, 1))),  # the same with zero padding; odd outputs
+        ((6, 7), 3, 1, ((2, -1), (0, 1))),  # a phase of a strided convolution
+        ((5, 4), 2, 1, ((1, 1), (1, 0))),  # another
+        ((8, 6), 4, 2, ((1, 1), (1, 1))),  # a critic's, a U-Net's
     ],
 )
-def test_the_form_and_its_derivatives_are_xla_s(always, side, padding):
+def test_the_form_and_its_derivatives_are_xla_s(always, side, taps, stride, padding):
+    strides = (stride, stride)
     with jax.enable_x64(True):
-        x, kernel = arrays((2, *side, 5), (3, 3, 5, 4))
-        ours = functools.partial(strided.conv, window_strides=ONE, padding=padding)
+        x, kernel = arrays((2, *side, 5), (taps, taps, 5, 4))
+        ours = functools.partial(strided.conv, window_strides=strides, padding=padding)
         # XLA's convolution is not called: this form alone gives all derivatives.
         assert "conv_general_dilated" not in str(jax.make_jaxpr(ours)(x, kernel))
-        assert_same(ours, xla(ONE, padding), x, kernel)
+        assert_same(ours, xla(strides, padding), x, kernel)
+
+
+def test_a_transposed_convolution_and_its_derivatives_are_xla_s(always):
+    padding = ((2, 2), (2, 2))
+    with jax.enable_x64(True):
+        x, kernel = arrays((2, 3, 4, 5), (4, 4, 5, 3))
+        ours = functools.partial(strided.conv_transpose, padding=padding)
+        assert "conv_general_dilated" not in str(jax.make_jaxpr(ours)(x, kernel))
+        theirs = functools.partial(
+            jax.lax.conv_transpose,
+            strides=(2, 2),
+            padding=padding,
+            dimension_numbers=LAYOUT,
+        )
+        assert_same(ours, theirs, x, kernel)
 
 
 def test_both_gradients_take_the_form_too(always):

@@ -164,7 +164,10 @@ def split_into_blocks(
 
 
 def conv_transpose_by_blocks(
-    inputs: jax.Array, kernel: jax.Array, padding: Padding
+    inputs: jax.Array,
+    kernel: jax.Array,
+    padding: Padding,
+    convolve: Form | None = None,
 ) -> jax.Array:
     """Return `lax.conv_transpose(inputs, kernel, (2, 2), padding)`, with few outputs.
 
@@ -175,6 +178,7 @@ def conv_transpose_by_blocks(
         kernel: [k, k, c, features].
         padding: ((above, below), (left, right)) zeros around the dilated inputs, which
             have to double the side.
+        convolve: computes the convolution of stride 1; None is XLA's.
 
     Returns:
         [b, 2 h, 2 w, features].
@@ -194,7 +198,8 @@ def conv_transpose_by_blocks(
         before = (shift + low + extra - 1) // 2
         shifts.append(shift)
         pads.append((before, shift - before + half - 1))
-    blocks = _conv(inputs, widen(kernel, 3), (pads[0], pads[1]))[..., : 4 * features]
+    blocks = (convolve or _conv)(inputs, widen(kernel, 3), (pads[0], pads[1]))
+    blocks = blocks[..., : 4 * features]
     height, width = blocks.shape[1:3]
     outputs = blocks.reshape(batch, height, width, 2, 2, features)
     outputs = outputs.transpose(0, 1, 3, 2, 4, 5)

@@ -21,7 +21,7 @@ from flax.linen.dtypes import promote_dtype
 from flax.typing import Dtype, Initializer
 from jax import lax
 
-from jaxgan.models.convolutions import few_channels, unit_stride
+from jaxgan.models.convolutions import few_channels, unit_stride, winograd
 from jaxgan.models.convolutions.layout import FEW_CHANNELS, LAYOUT, Padding
 
 
@@ -60,12 +60,39 @@ def conv(
         return lax.conv_general_dilated(inputs, kernel, window_strides, pads, **options)
     if tuple(window_strides) == (1, 1):
         return unit_stride.conv(inputs, kernel, pads)
-    if kernel.shape[2] <= FEW_CHANNELS:
+    if kernel.shape[2] <= FEW_CHANNELS or suits_blocks(inputs, kernel):
         # One convolution with four times the channels, where phases would be four with
         # few. Timings are in docs/performance.md.
         blocks = few_channels.split_into_blocks(inputs, kernel, pads)
         return unit_stride.conv(*blocks, ((0, 0), (0, 0)))
     return conv_by_phases(inputs, kernel, pads)
+
+
+def suits_blocks(
+    inputs: jax.Array, kernel: jax.Array, transposed: bool = False
+) -> bool:
+    """Return whether a convolution with stride 2 is faster on blocks of 2x2 pixels.
+
+    A 4x4 kernel is a 2x2 kernel on blocks, for which Winograd's form has 9 products
+    instead of 16. A 3x3 kernel would be a 2x2 kernel with 7 zeros in 16 taps.
+    """
+    if kernel.shape[:2] != (4, 4):
+        return False
+    batch, height, width, channels = inputs.shape
+    features = kernel.shape[3]
+    if transposed:
+        shapes = (2, 2, channels, 4 * features), (batch, height, width, 4 * features)
+    else:
+        shapes = (
+            (2, 2, 4 * channels, features),
+            (
+                batch,
+                height // 2,
+                width // 2,
+                features,
+            ),
+        )
+    return winograd.suits(*shapes, inputs.dtype)
 
 
 def conv_by_phases(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
@@ -101,6 +128,10 @@ def conv_transpose(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> ja
     """
     backend = jax.default_backend()
     if backend == "cpu":
+        if suits_blocks(inputs, kernel, transposed=True):
+            return few_channels.conv_transpose_by_blocks(
+                inputs, kernel, padding, unit_stride.conv
+            )
         return conv_transpose_by_phases(inputs, kernel, padding)
     form = None
     if backend == "gpu":

@@ -1,11 +1,11 @@
-"""Winograd's form of a 3x3 convolution: fewer multiplications, for a CPU.
+"""Winograd's form of 3x3 and 2x2 convolutions: fewer multiplications, for a CPU.
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (arXiv 1509.09308),
-section 4.1: F(2x2, 3x3) computes 2x2 outputs of 4x4 inputs by 16 products instead of
-36. Each is a matrix product over the channels, for all tiles of all images at once. On
-a CPU, XLA's convolution is about as fast as its matrix product, so that fewer products
-mean less time (docs/performance.md). The libraries of GPUs choose such forms
-themselves.
+section 4.1. F(2x2, 3x3) computes 2x2 outputs of 4x4 inputs by 16 products instead of
+36, F(2x2, 2x2) those of 3x3 inputs by 9 instead of 16. Each is a matrix product over
+the channels, for all tiles of all images at once. On a CPU, XLA's convolution is about
+as fast as its matrix product, so that fewer products mean less time
+(docs/performance.md). The libraries of GPUs choose such forms themselves.
 
 It is the same function up to rounding: sums and differences of neighbours are
 multiplied instead of the pixels. In float32, 3x3 kernels with 256 channels have a
@@ -18,6 +18,7 @@ g (equation 6; in two dimensions equation 8).
 import math
 import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,25 +26,42 @@ from jax import lax
 
 from jaxgan.models.convolutions.layout import Padding, pad_image
 
-SIZE = 3  # of the kernel
-TILE = 4  # of the inputs; outputs have 2
-
 Matrix = Sequence[Sequence[float]]
 
-# B^T, G and A^T of F(2, 3), in the paper's order.
-OF_INPUTS: Matrix = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
-OF_TAPS: Matrix = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
-OF_OUTPUTS: Matrix = ((1, 1, 1, 0), (0, 1, -1, -1))
-# A kernel in reverse has its transformed taps in another order, 3, 1, 2, 0. So the
-# input gradient, a convolution by the reversed kernel, takes the same transformed taps.
-OF_INPUTS_REVERSED: Matrix = [OF_INPUTS[i] for i in (3, 1, 2, 0)]
-OF_OUTPUTS_REVERSED: Matrix = [[row[i] for i in (3, 1, 2, 0)] for row in OF_OUTPUTS]
+
+class Form(NamedTuple):
+    """The matrices of F(2, k) by their names in the paper: B^T, G and A^T.
+
+    `order` is that of the transformed taps of a kernel in reverse. So the input
+    gradient, a convolution by the reversed kernel, takes the same transformed taps.
+    """
+
+    inputs: Matrix
+    taps: Matrix
+    outputs: Matrix
+    order: tuple[int, ...]
+
+
+FORMS = {
+    2: Form(
+        inputs=((1, -1, 0), (0, 1, 0), (0, -1, 1)),
+        taps=((1, 0), (1, 1), (0, 1)),
+        outputs=((1, 1, 0), (0, 1, 1)),
+        order=(2, 1, 0),
+    ),
+    3: Form(
+        inputs=((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
+        taps=((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)),
+        outputs=((1, 1, 1, 0), (0, 1, -1, -1)),
+        order=(3, 1, 2, 0),
+    ),
+}
 
 # XLA's matrix product gets one thread for so many multiplications (jax 0.10.2). A
 # convolution always gets all. With four threads and more, the products of a small map
 # would leave some idle, and take longer.
 PRODUCTS_PER_THREAD = 2**23
-# The transformed inputs take four times the memory of the inputs, the products as much.
+# The transformed inputs of 3x3 kernels take four times the memory of the inputs.
 MOST_BYTES = 2**27
 
 
@@ -59,12 +77,13 @@ def suits(
         outputs_shape: (b, h', w', out).
         dtype: of both.
     """
-    if tuple(kernel_shape[:2]) != (SIZE, SIZE) or dtype.itemsize < 4:
+    size = kernel_shape[0]
+    if size not in FORMS or kernel_shape[1] != size or dtype.itemsize < 4:
         return False
     batch, height, width, channels_out = outputs_shape
     channels_in = kernel_shape[2]
     tiles = batch * math.ceil(height / 2) * math.ceil(width / 2)
-    most = TILE**2 * tiles * max(channels_in, channels_out) * dtype.itemsize
+    most = (size + 1) ** 2 * tiles * max(channels_in, channels_out) * dtype.itemsize
     products = tiles * channels_in * channels_out
     threads = max(1, products // PRODUCTS_PER_THREAD)
     enough = products >= PRODUCTS_PER_THREAD // 2 and 2 * threads >= number_of_cores()
@@ -80,23 +99,29 @@ def number_of_cores() -> int:
 
 def conv(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
     """Return the convolution of stride 1; shapes are those of `unit_stride.conv`."""
-    of_inputs = input_tiles(inputs, padding, OF_INPUTS)
+    size = len(kernel)
+    form = FORMS[size]
+    shape = output_shape(inputs, size, padding)
+    of_inputs = input_tiles(inputs, size, padding, form.inputs)
     axes = ((5,), (2,)), ((0, 1), (0, 1))
     products = lax.dot_general(of_inputs, transform_kernel(kernel), axes)
-    return join_outputs(products, OF_OUTPUTS, output_shape(inputs, padding))
+    return join_outputs(products, form.outputs, shape)
 
 
 def input_gradient(
     outputs: jax.Array, kernel: jax.Array, padding: Padding
 ) -> jax.Array:
     """Return the gradient by the inputs; shapes are `unit_stride.input_gradient`'s."""
+    size = len(kernel)
+    form, last = FORMS[size], size - 1
     (top, bottom), (left, right) = padding
-    around = ((2 - top, 2 - bottom), (2 - left, 2 - right))
-    of_outputs = input_tiles(outputs, around, OF_INPUTS_REVERSED)
+    around = ((last - top, last - bottom), (last - left, last - right))
+    reverse = [form.inputs[i] for i in form.order]
+    of_outputs = input_tiles(outputs, size, around, reverse)
     axes = ((5,), (3,)), ((0, 1), (0, 1))
     products = lax.dot_general(of_outputs, transform_kernel(kernel), axes)
-    shape = output_shape(outputs, around)
-    return join_outputs(products, OF_OUTPUTS_REVERSED, shape)
+    reverse = [[row[i] for i in form.order] for row in form.outputs]
+    return join_outputs(products, reverse, output_shape(outputs, size, around))
 
 
 def kernel_gradient(
@@ -107,36 +132,39 @@ def kernel_gradient(
     It is the transpose of `conv`: each matrix is transposed, in the opposite order.
     """
     height, width = outputs.shape[1:3]
+    size = inputs.shape[1] + sum(padding[0]) - height + 1
+    form = FORMS[size]
     even = pad_image(outputs, ((0, height % 2), (0, width % 2)))
     counts = (height + 1) // 2, (width + 1) // 2
-    of_outputs = transform_tiles(even, 2, counts, transpose(OF_OUTPUTS))
-    of_inputs = input_tiles(inputs, padding, OF_INPUTS)
+    of_outputs = transform_tiles(even, 2, counts, transpose(form.outputs))
+    of_inputs = input_tiles(inputs, size, padding, form.inputs)
     pixels = (2, 3, 4)
     axes = (pixels, pixels), ((0, 1), (0, 1))
     products = lax.dot_general(of_inputs, of_outputs, axes)
-    columns = combine(transpose(OF_TAPS), list(products), 1)
-    return combine(transpose(OF_TAPS), list(columns))
+    columns = combine(transpose(form.taps), list(products), 1)
+    return combine(transpose(form.taps), list(columns))
 
 
-def output_shape(inputs: jax.Array, padding: Padding) -> tuple[int, int]:
+def output_shape(inputs: jax.Array, size: int, padding: Padding) -> tuple[int, int]:
     """Return height and width of the convolution of images [b, h, w, c]."""
     height, width = (
-        length + sum(pads) - SIZE + 1
+        length + sum(pads) - size + 1
         for length, pads in zip(inputs.shape[1:3], padding, strict=True)
     )
     return height, width
 
 
 def transform_kernel(kernel: jax.Array) -> jax.Array:
-    """Return G g G^T, [4, 4, in, out], of a kernel [3, 3, in, out]."""
-    rows = combine(OF_TAPS, list(kernel))
-    return combine(OF_TAPS, [rows[:, column] for column in range(SIZE)])
+    """Return G g G^T, [k + 1, k + 1, in, out], of a kernel g [k, k, in, out]."""
+    size = len(kernel)
+    rows = combine(FORMS[size].taps, list(kernel))
+    return combine(FORMS[size].taps, [rows[:, column] for column in range(size)])
 
 
 def join_outputs(
     products: jax.Array, matrix: Matrix, shape: tuple[int, int]
 ) -> jax.Array:
-    """Return the outputs [b, *shape, c] of products [4, 4, b, rows, columns, c]."""
+    """Return the outputs [b, *shape, c] of products [n, n, b, rows, columns, c]."""
     columns = combine(matrix, list(products), -2)
     tiles = combine(matrix, list(columns), 2)
     batch, down, _, across, _, channels = tiles.shape
@@ -144,13 +172,15 @@ def join_outputs(
     return outputs[:, : shape[0], : shape[1]]
 
 
-def input_tiles(inputs: jax.Array, padding: Padding, matrix: Matrix) -> jax.Array:
+def input_tiles(
+    inputs: jax.Array, size: int, padding: Padding, matrix: Matrix
+) -> jax.Array:
     """Return the transformed inputs of all tiles of 2x2 outputs.
 
-    Tiles overlap: each has 4 rows and columns, and begins 2 pixels after the one
-    before. Returns [4, 4, b, rows of tiles, columns of tiles, c].
+    Tiles overlap: each has `size` + 1 rows and columns, and begins 2 pixels after the
+    one before. Returns [size + 1, size + 1, b, rows of tiles, columns of tiles, c].
     """
-    counts = [(length + 1) // 2 for length in output_shape(inputs, padding)]
+    counts = [(length + 1) // 2 for length in output_shape(inputs, size, padding)]
     pads = [
         (low, 2 * count + 2 - length - low)
         for length, (low, _), count in zip(
@@ -158,7 +188,7 @@ def input_tiles(inputs: jax.Array, padding: Padding, matrix: Matrix) -> jax.Arra
         )
     ]
     images = pad_image(inputs, (pads[0], pads[1]))
-    return transform_tiles(images, TILE, (counts[0], counts[1]), matrix)
+    return transform_tiles(images, size + 1, (counts[0], counts[1]), matrix)
 
 
 def transform_tiles(
