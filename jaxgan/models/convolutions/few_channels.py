@@ -21,6 +21,7 @@ from jaxgan.models.convolutions.layout import (
     FEW_CHANNELS,
     LAYOUT,
     Padding,
+    blocks_as_channels,
     pad_image,
 )
 
@@ -232,14 +233,6 @@ def sum_shifted(
         for i, (down, right) in enumerate(shifts)
     ]
     return sum(groups[1:], start=groups[0]).astype(parts.dtype)
-
-
-def blocks_as_channels(inputs: jax.Array) -> jax.Array:
-    """Return [b, h / 2, w / 2, 4 c] of images [b, h, w, c] with even sides."""
-    batch, height, width, channels = inputs.shape
-    blocks = inputs.reshape(batch, height // 2, 2, width // 2, 2, channels)
-    blocks = blocks.transpose(0, 1, 3, 2, 4, 5)
-    return blocks.reshape(batch, height // 2, width // 2, 4 * channels)
 
 
 def widen(array: jax.Array, axis: int) -> jax.Array:

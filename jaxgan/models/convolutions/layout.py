@@ -15,3 +15,11 @@ def pad_image(inputs: jax.Array, padding: Padding) -> jax.Array:
     rows, columns = ((*pads, 0) for pads in padding)
     zero = jnp.zeros((), inputs.dtype)
     return lax.pad(inputs, zero, [(0, 0, 0), rows, columns, (0, 0, 0)])
+
+
+def blocks_as_channels(inputs: jax.Array) -> jax.Array:
+    """Return [b, h / 2, w / 2, 4 c] of images [b, h, w, c] with even sides."""
+    batch, height, width, channels = inputs.shape
+    blocks = inputs.reshape(batch, height // 2, 2, width // 2, 2, channels)
+    blocks = blocks.transpose(0, 1, 3, 2, 4, 5)
+    return blocks.reshape(batch, height // 2, width // 2, 4 * channels)
