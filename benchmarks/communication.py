@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import collectives
+import flops
 import links
 import numpy as np
 from links import LINKS, Link, hiding_batch, seconds
@@ -154,25 +155,11 @@ def model(config: Any, shape: tuple[int, ...], batch: int) -> dict[str, int]:
     }
 
 
-def flop_per_example(config: Any, shape: tuple[int, ...], batch: int) -> float:
-    """Return the FLOP of a step on one device, for each example of its batch.
-
-    XLA counts the body of a loop once, so the critic's loop is unrolled.
-    """
-    import jax
-    import jax.extend
-
+def flop_per_example(config: Any, shape: tuple[int, ...]) -> float:
+    """Return the FLOP of a step, for each example of its batch, by `flops.step`."""
     from jaxgan.experiment import build
 
-    gan = build(config).gan(shape)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    state = jax.eval_shape(gan.init, key)
-    data = {name: leaf[0] for name, leaf in zeros(config, shape, batch).items()}
-    with jax.disable_jit():
-        jaxpr = jax.make_jaxpr(gan.train_step)(state, data, key)
-    flat = jax.jit(jax.extend.core.jaxpr_as_fun(jaxpr))
-    lowered: Any = flat.lower(*jax.tree.leaves((state, data, key)))
-    return lowered.cost_analysis()["flops"] / batch
+    return flops.step(config, build(config).networks(shape)) / config.data.batch_size
 
 
 # The report
@@ -208,7 +195,7 @@ def measure(recipe: Recipe) -> dict[str, Any]:
     """Return `count` of a recipe, and its FLOP."""
     config = config_of(recipe)
     sent = count(config, recipe.shape, recipe.batch)
-    flop = flop_per_example(config, recipe.shape, recipe.batch)
+    flop = flop_per_example(config, recipe.shape)
     return sent | {"flop_per_example": flop}
 
 
