@@ -203,5 +203,7 @@ def calls(
         due = min([stop, *((step // n + 1) * n for n in every)])
         call = range(step, min(step + length, due))
         usual = all(plan.critic_steps(s) == plan.n_critic for s in call)
-        yield call if len(call) == length and usual else range(step, step + 1)
-        step += length if len(call) == length and usual else 1
+        if len(call) < length or not usual:
+            call = range(step, step + 1)
+        yield call
+        step = call.stop

@@ -12,9 +12,9 @@ from jaxgan.models.convolutions.layout import LAYOUT
 QUICK = {"xla_backend_optimization_level": 0}
 
 
-def arrays(*shapes):
+def arrays(*shapes, dtype=None):
     rng = np.random.default_rng(0)
-    return [jnp.asarray(rng.normal(size=shape)) for shape in shapes]
+    return [jnp.asarray(rng.normal(size=shape), dtype) for shape in shapes]
 
 
 def derivatives(convolve, inputs, kernel):
@@ -34,10 +34,14 @@ def derivatives(convolve, inputs, kernel):
     )
 
 
-def assert_same(found, expected, inputs, kernel):
-    """Compare two convolutions in float64, under one compilation."""
+def assert_same(found, expected, inputs, kernel, of=derivatives, atol=1e-11):
+    """Compare two convolutions in float64, under one compilation.
+
+    `of` is (convolution, inputs, kernel) -> what is compared; its arrays may differ by
+    `atol` of their largest element.
+    """
     both = jax.jit(
-        lambda *args: [derivatives(f, *args) for f in (found, expected)],
+        lambda *args: [of(f, *args) for f in (found, expected)],
         compiler_options=QUICK,
     )
     found, expected = both(inputs, kernel)
@@ -45,7 +49,7 @@ def assert_same(found, expected, inputs, kernel):
         assert ours.dtype == jnp.float64
         assert ours.shape == theirs.shape
         scale = np.abs(theirs).max()
-        np.testing.assert_allclose(ours / scale, theirs / scale, rtol=0, atol=1e-11)
+        np.testing.assert_allclose(ours / scale, theirs / scale, rtol=0, atol=atol)
 
 
 def xla(strides, padding):

@@ -4,23 +4,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import convolutions
+from helpers.convolutions import QUICK, arrays, xla
 from jax import lax
 
 from jaxgan.models import layers
 from jaxgan.models.convolutions import few_channels, strided
 from jaxgan.models.convolutions.layout import LAYOUT
 
-# Of LLVM; half the time of compilation.
-QUICK = {"xla_backend_optimization_level": 0}
 VALID, ONE, UNEVEN = ((0, 0), (0, 0)), ((1, 1), (1, 1)), ((3, 2), (1, 3))
 
 COLUMNS, TAPS = few_channels.conv_by_columns, few_channels.conv_by_taps
 BLOCKS = few_channels.conv_by_blocks
-
-
-def arrays(*shapes, dtype=jnp.float64):
-    rng = np.random.default_rng(0)
-    return [jnp.asarray(rng.normal(size=shape), dtype) for shape in shapes]
 
 
 def derivatives(convolve, inputs, kernel):
@@ -42,22 +37,7 @@ def derivatives(convolve, inputs, kernel):
 
 
 def assert_same(form, plain, inputs, kernel):
-    """Compare two convolutions in float64, under one compilation."""
-    both = jax.jit(
-        lambda *args: [derivatives(f, *args) for f in (form, plain)],
-        compiler_options=QUICK,
-    )
-    for ours, theirs in zip(*map(jax.tree.leaves, both(inputs, kernel)), strict=True):
-        assert ours.dtype == jnp.float64
-        assert ours.shape == theirs.shape
-        scale = np.abs(theirs).max()
-        np.testing.assert_allclose(ours / scale, theirs / scale, rtol=0, atol=1e-12)
-
-
-def plain(stride, padding):
-    return lambda inputs, kernel: lax.conv_general_dilated(
-        inputs, kernel, (stride, stride), padding, dimension_numbers=LAYOUT
-    )
+    convolutions.assert_same(form, plain, inputs, kernel, of=derivatives, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +57,7 @@ def test_forms_and_their_derivatives_are_xla_s(
     with jax.enable_x64(True):
         x, kernel = arrays((2, *side, channels[0]), (*taps, *channels))
         ours = lambda x, kernel: form(x, kernel, padding)  # noqa: E731
-        assert_same(ours, plain(stride, padding), x, kernel)
+        assert_same(ours, xla((stride, stride), padding), x, kernel)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +130,7 @@ def test_bfloat16_stays_and_costs_at_most_twice_what_it_does_in_xla_s():
         found = []
         cases = ((TAPS, x, kernel), (TAPS, wide, back), (COLUMNS, x, kernel))
         for form, *operands in (*cases, (COLUMNS, wide, back), (BLOCKS, x, kernel)):
-            convolve = plain(2 if form is BLOCKS else 1, ONE)
+            convolve = xla((2, 2) if form is BLOCKS else (1, 1), ONE)
             exact = convolve(*operands)
             small = [operand.astype(jnp.bfloat16) for operand in operands]
             outputs = form(*small, ONE)

@@ -22,7 +22,9 @@ from jaxgan.models.convolutions.layout import (
     LAYOUT,
     Padding,
     blocks_as_channels,
+    output_shape,
     pad_image,
+    stack_windows,
 )
 
 MULTIPLE = 8  # of channels: tensor cores read eight 16-bit values at a time
@@ -73,7 +75,10 @@ def choose_transposed_form(kernel_shape: Sequence[int]) -> Form | None:
 
 
 def conv_by_columns(
-    inputs: jax.Array, kernel: jax.Array, padding: Padding
+    inputs: jax.Array,
+    kernel: jax.Array,
+    padding: Padding,
+    convolve: Form | None = None,
 ) -> jax.Array:
     """Return the convolution of stride 1, with the kernel's columns as channels.
 
@@ -84,23 +89,24 @@ def conv_by_columns(
         inputs: [b, h, w, in].
         kernel: [k, k, in, out].
         padding: ((above, below), (left, right)) zeros around the inputs.
+        convolve: computes the convolution with more channels; None is `conv_widened`.
 
     Returns:
         [b, h', w', out].
     """
-    rows, columns = padding
+    convolve, (rows, columns) = convolve or conv_widened, padding
     taps, channels_in, channels_out = kernel.shape[1:]
-    width = inputs.shape[2] + sum(columns) - taps + 1
-    if channels_in <= channels_out:
+    shifts = [(0, tap) for tap in range(taps)]
+    _, width = output_shape(inputs, kernel.shape[:2], padding)
+    if channels_in <= FEW_CHANNELS:
         padded = pad_image(inputs, ((0, 0), columns))
-        stacked = [padded[:, :, tap : tap + width] for tap in range(taps)]
-        inputs = widen(jnp.concatenate(stacked, -1), 3)
+        inputs = stack_windows(padded, shifts, inputs.shape[1], width)
         shape = (kernel.shape[0], 1, taps * channels_in, channels_out)
-        return _conv(inputs, widen(kernel.reshape(shape), 2), (rows, (0, 0)))
+        return convolve(inputs, kernel.reshape(shape), (rows, (0, 0)))
     shape = (kernel.shape[0], 1, channels_in, taps * channels_out)
-    kernel = widen(kernel.swapaxes(1, 2).reshape(shape), 3)
-    parts = pad_image(_conv(inputs, kernel, (rows, (0, 0))), ((0, 0), columns))
-    return sum_shifted(parts, [(0, tap) for tap in range(taps)], width, channels_out)
+    parts = convolve(inputs, kernel.swapaxes(1, 2).reshape(shape), (rows, (0, 0)))
+    parts = pad_image(parts, ((0, 0), columns))
+    return sum_shifted(parts, shifts, width, channels_out)
 
 
 def conv_by_taps(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
@@ -111,15 +117,11 @@ def conv_by_taps(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> jax.
     """
     taps = list(product(range(kernel.shape[0]), range(kernel.shape[1])))
     channels_in, channels_out = kernel.shape[2:]
-    height, width = (
-        inputs.shape[1 + axis] + sum(padding[axis]) - kernel.shape[axis] + 1
-        for axis in (0, 1)
-    )
+    height, width = output_shape(inputs, kernel.shape[:2], padding)
     if channels_in <= channels_out:
-        padded = pad_image(inputs, padding)
-        stacked = [padded[:, i : i + height, j : j + width] for i, j in taps]
+        patches = stack_windows(pad_image(inputs, padding), taps, height, width)
         matrix = kernel.reshape(-1, channels_out)
-        return _product(widen(jnp.concatenate(stacked, -1), 3), widen(matrix, 0))
+        return _product(widen(patches, 3), widen(matrix, 0))
     matrix = kernel.transpose(2, 0, 1, 3).reshape(channels_in, -1)
     parts = pad_image(_product(inputs, widen(matrix, 1)), padding)
     return sum_shifted(parts, taps, width, channels_out)
@@ -130,8 +132,7 @@ def conv_by_blocks(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> ja
 
     It has stride 1 on the blocks. Shapes are `conv_by_columns`'s, with few inputs.
     """
-    inputs, kernel = split_into_blocks(inputs, kernel, padding)
-    return _conv(widen(inputs, 3), widen(kernel, 2), ((0, 0), (0, 0)))
+    return conv_widened(*split_into_blocks(inputs, kernel, padding), ((0, 0), (0, 0)))
 
 
 def split_into_blocks(
@@ -153,10 +154,8 @@ def split_into_blocks(
         # What no output reads is cut off: the padding after may be negative.
         pads.append((low, 2 * (outputs + half - 1) - size - low))
     inputs = blocks_as_channels(pad_image(inputs, (pads[0], pads[1])))
-    ends = [
-        (0, 2 * half - length, 0) for half, length in zip(halves, taps, strict=True)
-    ]
-    kernel = lax.pad(kernel, _zero(kernel), [*ends, (0, 0, 0), (0, 0, 0)])
+    ends = [2 * half - length for half, length in zip(halves, taps, strict=True)]
+    kernel = jnp.pad(kernel, ((0, ends[0]), (0, ends[1]), (0, 0), (0, 0)))
     rows, columns = halves
     kernel = kernel.reshape(rows, 2, columns, 2, *kernel.shape[2:])
     kernel = kernel.transpose(0, 2, 1, 3, 4, 5)
@@ -179,7 +178,7 @@ def conv_transpose_by_blocks(
         kernel: [k, k, c, features].
         padding: ((above, below), (left, right)) zeros around the dilated inputs, which
             have to double the side.
-        convolve: computes the convolution of stride 1; None is XLA's.
+        convolve: computes the convolution of stride 1; None is `conv_widened`.
 
     Returns:
         [b, 2 h, 2 w, features].
@@ -188,8 +187,7 @@ def conv_transpose_by_blocks(
     # With a tap more in front of an odd kernel, output 2 m + p - shift meets tap
     # 2 j + 1 - p at input m + j - before.
     odd = [length % 2 for length in kernel.shape[:2]]
-    fronts = [(extra, 0, 0) for extra in odd]
-    kernel = lax.pad(kernel, _zero(kernel), [*fronts, (0, 0, 0), (0, 0, 0)])
+    kernel = jnp.pad(kernel, ((odd[0], 0), (odd[1], 0), (0, 0), (0, 0)))
     rows, columns = (length // 2 for length in kernel.shape[:2])
     kernel = kernel.reshape(rows, 2, columns, 2, -1, features)[:, ::-1, :, ::-1]
     kernel = kernel.transpose(0, 2, 4, 1, 3, 5).reshape(rows, columns, -1, 4 * features)
@@ -199,8 +197,7 @@ def conv_transpose_by_blocks(
         before = (shift + low + extra - 1) // 2
         shifts.append(shift)
         pads.append((before, shift - before + half - 1))
-    blocks = (convolve or _conv)(inputs, widen(kernel, 3), (pads[0], pads[1]))
-    blocks = blocks[..., : 4 * features]
+    blocks = (convolve or conv_widened)(inputs, kernel, (pads[0], pads[1]))
     height, width = blocks.shape[1:3]
     outputs = blocks.reshape(batch, height, width, 2, 2, features)
     outputs = outputs.transpose(0, 1, 3, 2, 4, 5)
@@ -235,21 +232,23 @@ def sum_shifted(
     return sum(groups[1:], start=groups[0]).astype(parts.dtype)
 
 
+def conv_widened(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
+    """Return XLA's convolution of stride 1, with channels in multiples of MULTIPLE."""
+    outputs = lax.conv_general_dilated(
+        widen(inputs, 3),
+        widen(widen(kernel, 2), 3),
+        (1, 1),
+        padding,
+        dimension_numbers=LAYOUT,
+    )
+    return outputs[..., : kernel.shape[3]]
+
+
 def widen(array: jax.Array, axis: int) -> jax.Array:
     """Append zeros until the size of an axis is a multiple of MULTIPLE."""
-    pads = [(0, 0, 0)] * array.ndim
-    pads[axis] = (0, -array.shape[axis] % MULTIPLE, 0)
-    return lax.pad(array, _zero(array), pads)
-
-
-def _zero(array: jax.Array) -> jax.Array:
-    return jnp.zeros((), array.dtype)
-
-
-def _conv(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
-    return lax.conv_general_dilated(
-        inputs, kernel, (1, 1), padding, dimension_numbers=LAYOUT
-    )
+    pads = [(0, 0)] * array.ndim
+    pads[axis] = (0, -array.shape[axis] % MULTIPLE)
+    return jnp.pad(array, pads)
 
 
 def _product(inputs: jax.Array, matrix: jax.Array) -> jax.Array:

@@ -81,18 +81,11 @@ def suits_blocks(
     batch, height, width, channels = inputs.shape
     features = kernel.shape[3]
     if transposed:
-        shapes = (2, 2, channels, 4 * features), (batch, height, width, 4 * features)
+        features *= 4
     else:
-        shapes = (
-            (2, 2, 4 * channels, features),
-            (
-                batch,
-                height // 2,
-                width // 2,
-                features,
-            ),
-        )
-    return winograd.suits(*shapes, inputs.dtype)
+        height, width, channels = height // 2, width // 2, 4 * channels
+    outputs_shape = batch, height, width, features
+    return winograd.suits((2, 2, channels, features), outputs_shape, inputs.dtype)
 
 
 def conv_by_phases(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:

@@ -15,14 +15,23 @@ backends have kernels for all of it.
 """
 
 from functools import partial
-from typing import cast
+from itertools import product
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from jaxgan.models.convolutions import winograd
-from jaxgan.models.convolutions.layout import FEW_CHANNELS, LAYOUT, Padding, pad_image
+from jaxgan.models.convolutions.few_channels import conv_by_columns
+from jaxgan.models.convolutions.layout import (
+    FEW_CHANNELS,
+    LAYOUT,
+    Padding,
+    output_shape,
+    pad_image,
+    padding_of_gradient,
+    stack_windows,
+)
 
 # From so many on, the gradient by the kernel is a matrix product for each tap. As a
 # convolution by the outputs it slows down with the number of examples: 3x3, 128 to 128,
@@ -41,36 +50,17 @@ def conv(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
         kernel: [k, k, in, out].
         padding: ((above, below), (left, right)) zeros around the inputs.
     """
-    height, width = (
-        inputs.shape[1 + axis] + sum(padding[axis]) - kernel.shape[axis] + 1
-        for axis in (0, 1)
-    )
-    outputs_shape = len(inputs), height, width, kernel.shape[3]
+    shape = output_shape(inputs, kernel.shape[:2], padding)
+    outputs_shape = len(inputs), *shape, kernel.shape[3]
     if winograd.suits(kernel.shape, outputs_shape, inputs.dtype):
         return winograd.conv(inputs, kernel, padding)
     return _conv_by_xla(inputs, kernel, padding)
 
 
 def _conv_by_xla(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
-    taps, channels_in, channels_out = kernel.shape[1:]
-    if taps == 1 or min(channels_in, channels_out) > FEW_CHANNELS:
+    if kernel.shape[1] == 1 or min(kernel.shape[2:]) > FEW_CHANNELS:
         return _padded_conv(inputs, kernel, padding)
-    rows, columns = padding
-    width = inputs.shape[2] + sum(columns) - taps + 1
-    if channels_in <= FEW_CHANNELS:
-        inputs = _stack_columns(_pad_columns(inputs, columns), taps, width)
-        kernel = kernel.reshape(kernel.shape[0], 1, taps * channels_in, channels_out)
-        return _padded_conv(inputs, kernel, (rows, (0, 0)))
-    kernel = kernel.swapaxes(1, 2)
-    kernel = kernel.reshape(kernel.shape[0], 1, channels_in, taps * channels_out)
-    parts = _pad_columns(_padded_conv(inputs, kernel, (rows, (0, 0))), columns)
-    return cast(
-        jax.Array,  # for the type checker, sum() might also be its start, 0
-        sum(
-            parts[:, :, i : i + width, i * channels_out : (i + 1) * channels_out]
-            for i in range(taps)
-        ),
-    )
+    return conv_by_columns(inputs, kernel, padding, _padded_conv)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -88,11 +78,8 @@ def input_gradient(
     """
     if winograd.suits(kernel.shape, outputs.shape, outputs.dtype):
         return winograd.input_gradient(outputs, kernel, padding)
-    rows, columns = (
-        (taps - 1 - before, taps - 1 - after)
-        for taps, (before, after) in zip(kernel.shape[:2], padding, strict=True)
-    )
-    return _conv_by_xla(outputs, kernel[::-1, ::-1].swapaxes(2, 3), (rows, columns))
+    around = padding_of_gradient(kernel.shape[:2], padding)
+    return _conv_by_xla(outputs, kernel[::-1, ::-1].swapaxes(2, 3), around)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -121,20 +108,10 @@ def kernel_gradient(
     # One product with patches of the outputs. Output q - tap meets input q, so the taps
     # are in reverse. For 7x7, 64 to 3, it had 68 GFLOP/s where 53 came from columns as
     # channels.
-    around = [
-        (taps - 1 - low, taps - 1 - high)
-        for taps, (low, high) in zip((rows, columns), padding, strict=True)
-    ]
+    padded = pad_image(outputs, padding_of_gradient((rows, columns), padding))
     height, width, channels = inputs.shape[1:]
-    padded = pad_image(outputs, (around[0], around[1]))
-    patches = jnp.concatenate(
-        [
-            padded[:, i : i + height, j : j + width]
-            for i in reversed(range(rows))
-            for j in reversed(range(columns))
-        ],
-        axis=-1,
-    )
+    taps = product(reversed(range(rows)), reversed(range(columns)))
+    patches = stack_windows(padded, taps, height, width)
     matrix = _sum_products(inputs, patches)
     return matrix.reshape(channels, rows, columns, features).transpose(1, 2, 0, 3)
 
@@ -175,29 +152,19 @@ def _products_by_taps(
     height, width = outputs.shape[1:3]
     inputs = pad_image(inputs, padding)
 
-    def product(top: int, left: int) -> jax.Array:
+    def of_tap(top: int, left: int) -> jax.Array:
         shifted = inputs[:, top : top + height, left : left + width]
         return _sum_products(shifted, outputs)
 
     tops = range(inputs.shape[1] - height + 1)
     lefts = range(inputs.shape[2] - width + 1)
-    return jnp.stack([jnp.stack([product(i, j) for j in lefts]) for i in tops])
+    return jnp.stack([jnp.stack([of_tap(i, j) for j in lefts]) for i in tops])
 
 
 def _sum_products(inputs: jax.Array, outputs: jax.Array) -> jax.Array:
     """Return [in, out]: the sum of products over examples and pixels."""
     rows, columns = (x.reshape(-1, x.shape[-1]) for x in (inputs, outputs))
     return lax.dot_general(rows, columns, (((0,), (0,)), ((), ())))
-
-
-def _pad_columns(inputs: jax.Array, columns: tuple[int, int]) -> jax.Array:
-    return pad_image(inputs, ((0, 0), columns))
-
-
-def _stack_columns(inputs: jax.Array, taps: int, width: int) -> jax.Array:
-    """Return [b, h, width, taps * c]: column i beside its right neighbours."""
-    parts = [inputs[:, :, tap : tap + width] for tap in range(taps)]
-    return jnp.concatenate(parts, axis=-1)
 
 
 _Pair = tuple[jax.Array, jax.Array]

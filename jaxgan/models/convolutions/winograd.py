@@ -24,7 +24,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxgan.models.convolutions.layout import Padding, pad_image
+from jaxgan.models.convolutions.layout import (
+    Padding,
+    output_shape,
+    pad_image,
+    padding_of_gradient,
+)
 
 Matrix = Sequence[Sequence[float]]
 
@@ -100,7 +105,7 @@ def conv(inputs: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
     """Return the convolution of stride 1; shapes are those of `unit_stride.conv`."""
     size = len(kernel)
     form = FORMS[size]
-    shape = output_shape(inputs, size, padding)
+    shape = output_shape(inputs, (size, size), padding)
     of_inputs = input_tiles(inputs, size, padding, form.inputs)
     axes = ((5,), (2,)), ((0, 1), (0, 1))
     products = lax.dot_general(of_inputs, transform_kernel(kernel), axes)
@@ -112,15 +117,14 @@ def input_gradient(
 ) -> jax.Array:
     """Return the gradient by the inputs; shapes are `unit_stride.input_gradient`'s."""
     size = len(kernel)
-    form, last = FORMS[size], size - 1
-    (top, bottom), (left, right) = padding
-    around = ((last - top, last - bottom), (last - left, last - right))
+    form = FORMS[size]
+    around = padding_of_gradient((size, size), padding)
     reverse = [form.inputs[i] for i in form.order]
     of_outputs = input_tiles(outputs, size, around, reverse)
     axes = ((5,), (3,)), ((0, 1), (0, 1))
     products = lax.dot_general(of_outputs, transform_kernel(kernel), axes)
     reverse = [[row[i] for i in form.order] for row in form.outputs]
-    return join_outputs(products, reverse, output_shape(outputs, size, around))
+    return join_outputs(products, reverse, output_shape(outputs, (size, size), around))
 
 
 def kernel_gradient(
@@ -142,15 +146,6 @@ def kernel_gradient(
     products = lax.dot_general(of_inputs, of_outputs, axes)
     columns = combine(transpose(form.taps), list(products), 1)
     return combine(transpose(form.taps), list(columns))
-
-
-def output_shape(inputs: jax.Array, size: int, padding: Padding) -> tuple[int, int]:
-    """Return height and width of the convolution of images [b, h, w, c]."""
-    height, width = (
-        length + sum(pads) - size + 1
-        for length, pads in zip(inputs.shape[1:3], padding, strict=True)
-    )
-    return height, width
 
 
 def transform_kernel(kernel: jax.Array) -> jax.Array:
@@ -179,7 +174,9 @@ def input_tiles(
     Tiles overlap: each has `size` + 1 rows and columns, and begins 2 pixels after the
     one before. Returns [size + 1, size + 1, b, rows of tiles, columns of tiles, c].
     """
-    counts = [(length + 1) // 2 for length in output_shape(inputs, size, padding)]
+    counts = [
+        (length + 1) // 2 for length in output_shape(inputs, (size, size), padding)
+    ]
     pads = [
         (low, 2 * count + 2 - length - low)
         for length, (low, _), count in zip(
